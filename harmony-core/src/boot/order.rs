@@ -1,0 +1,163 @@
+//! One approved installation of one host. Nothing is erased without it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::host::{HostId, Role};
+use crate::net::{Hostname, MacAddress, NameError, serde_as_text};
+use crate::secret::Secret;
+
+/// The n-th order of a host, `hc-7KQ2M9X/1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId {
+    /// The host.
+    pub host: HostId,
+    /// Counts the host's orders, from 1.
+    pub number: u32,
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.number)
+    }
+}
+
+impl FromStr for OrderId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || NameError::new("order", text, "expected HOST/NUMBER");
+        let (host, number) = text.split_once('/').ok_or_else(refuse)?;
+        Ok(Self { host: host.parse()?, number: number.parse().map_err(|_| refuse())? })
+    }
+}
+
+serde_as_text!(OrderId);
+
+/// The secret that an installer shows to get its answer file, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootToken(pub Secret);
+
+/// How far an order has come. Only these transitions exist: each to the next, and any open one
+/// to `Failed` or `Cancelled`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderState {
+    /// The install script is served to the host's MACs.
+    Issued,
+    /// The token was used; the host is sent to its disk from now on.
+    Answered,
+    /// The system is on the disk.
+    Installed,
+    /// The installed system answers, its NICs are in a bond.
+    Bonded,
+    /// Both ends of the bond were verified.
+    Complete,
+    /// It will not be tried again by itself.
+    Failed,
+    /// A person withdrew it.
+    Cancelled,
+}
+
+impl OrderState {
+    /// Whether work is left.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self < Self::Complete
+    }
+
+    /// All states.
+    pub const ALL: [Self; 7] =
+        [Self::Issued, Self::Answered, Self::Installed, Self::Bonded, Self::Complete, Self::Failed, Self::Cancelled];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Answered => "answered",
+            Self::Installed => "installed",
+            Self::Bonded => "bonded",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for OrderState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for OrderState {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unknown = || NameError::new("order state", text, "expected one of issued … cancelled");
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(unknown)
+    }
+}
+
+/// The bond that a host gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BondPlan {
+    /// Interface name, `bond0`.
+    pub name: String,
+    /// Its MAC, pinned to that of the NIC that booted, so that the DHCP reservation matches.
+    pub mac: MacAddress,
+    /// Member interfaces and their permanent MACs.
+    pub members: Vec<(String, MacAddress)>,
+}
+
+/// One approved installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Which.
+    pub id: OrderId,
+    /// What the host becomes.
+    pub role: Role,
+    /// Its host name.
+    pub hostname: Hostname,
+    /// The address reserved for it.
+    pub address: IpAddr,
+    /// Serial of the one disk that may be written.
+    pub disk_serial: String,
+    /// Stable path of that disk, `/dev/disk/by-id/…`.
+    pub disk_path: String,
+    /// The bond it ends in.
+    pub bond: BondPlan,
+    /// When it was given.
+    pub issued_at: Timestamp,
+    /// After this the token is refused.
+    pub expires_at: Timestamp,
+    /// How often its token was made anew after a failed installation; the first is 1.
+    pub attempt: u32,
+    /// How far it has come.
+    pub state: OrderState,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_back() {
+        let id = OrderId { host: HostId::derive("x", 0), number: 3 };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("hc-1".parse::<OrderId>().is_err());
+    }
+
+    #[test]
+    fn open_states_come_before_closed_ones() {
+        let open: Vec<_> = OrderState::ALL.into_iter().filter(|s| s.is_open()).collect();
+        assert_eq!(open, [OrderState::Issued, OrderState::Answered, OrderState::Installed, OrderState::Bonded]);
+    }
+}
