@@ -164,14 +164,6 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// Whether the journal must hold it before the run goes on.
-    #[must_use]
-    pub fn is_durable(&self) -> bool {
-        !matches!(self, Self::StepWaiting { .. } | Self::HostChanged { .. } | Self::PortsRead { .. })
-    }
-}
-
 /// Where events go; every reader gets each event, a slow one loses the oldest.
 #[derive(Debug, Clone)]
 pub struct EventBus(broadcast::Sender<Record>);

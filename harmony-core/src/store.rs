@@ -30,6 +30,15 @@ pub enum StoreError {
         /// Whether another attempt may help.
         kind: FailureKind,
     },
+    /// What was handed in cannot be understood; nothing was changed.
+    #[error("failed to understand {what}")]
+    Invalid {
+        /// The object: "the report of 10.0.0.7".
+        what: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What was asked contradicts what is stored; the text names the objects.
     #[error("{0}")]
     Conflict(String),
@@ -45,7 +54,7 @@ impl StoreError {
         match self {
             Self::Database { kind, .. } => *kind,
             Self::Conflict(_) => FailureKind::Conflict,
-            Self::NotFound(_) => FailureKind::Invalid,
+            Self::Invalid { .. } | Self::NotFound(_) => FailureKind::Invalid,
         }
     }
 }
@@ -90,6 +99,9 @@ pub struct Document {
 
 /// Stands for the boot token in a stored document; the boot server puts the token there.
 pub const TOKEN_MARK: &str = "@BOOT-TOKEN@";
+
+/// Stands for the key of the progress URL, which the boot server derives from the token.
+pub const PROGRESS_MARK: &str = "@PROGRESS-KEY@";
 
 impl Document {
     /// Makes a document of a text.
@@ -164,10 +176,21 @@ pub trait Store: Send + Sync {
     /// Gives a free host a role, or changes what may be erased for the role that it has, before
     /// its order is complete. `Conflict` if another host has the role, or the host is in use.
     async fn assign(&self, host: &HostId, assignment: &Assignment, at: Timestamp) -> StoreResult<()>;
-    /// Removes a host and all that is kept of it. `Conflict` while it has an open order.
+    /// Takes a host's role away: it is free again if it never had an order, else released, to be
+    /// wiped. `Conflict` while it has an open order, or has no role.
+    async fn unassign(&self, host: &HostId, note: &str, at: Timestamp) -> StoreResult<Lifecycle>;
+    /// Removes a host and all that is kept of it; its id is not given again, since journals still
+    /// name it. `Conflict` while it has an open order.
     async fn forget(&self, host: &HostId) -> StoreResult<()>;
-    /// Lets something happen to a host.
-    async fn lifecycle(&self, host: &HostId, event: LifecycleEvent, note: &str, at: Timestamp) -> StoreResult<Lifecycle>;
+    /// Lets something happen to a host. `Conflict` if it cannot happen in the host's state; an event
+    /// that takes the role away also removes the assignment, and needs that no order is open.
+    async fn lifecycle(
+        &self,
+        host: &HostId,
+        event: LifecycleEvent,
+        note: &str,
+        at: Timestamp,
+    ) -> StoreResult<Lifecycle>;
     /// A host's history, oldest first.
     async fn history(&self, host: &HostId) -> StoreResult<Vec<LifecycleEntry>>;
 
@@ -182,9 +205,16 @@ pub trait Store: Send + Sync {
     async fn order(&self, id: &OrderId) -> StoreResult<Option<Order>>;
     /// The order's token, for the boot server.
     async fn order_token(&self, id: &OrderId) -> StoreResult<Option<BootToken>>;
-    /// Moves an order on. `Conflict` unless it is in state `from`.
-    async fn advance_order(&self, id: &OrderId, from: OrderState, to: OrderState, failure: Option<&str>) -> StoreResult<()>;
-    /// Opens an order again for another attempt, with a new token and expiry: back to `Issued`.
+    /// Moves an order on. `Conflict` unless it is in state `from`, and `from` may become `to`.
+    async fn advance_order(
+        &self,
+        id: &OrderId,
+        from: OrderState,
+        to: OrderState,
+        failure: Option<&str>,
+    ) -> StoreResult<()>;
+    /// Opens an order again for another attempt, with a new token and expiry: back to `Issued`,
+    /// with its attempts counted. `Conflict` if it is complete or cancelled.
     async fn reissue_order(&self, id: &OrderId, token: &BootToken, expires_at: Timestamp) -> StoreResult<()>;
     /// Uses an order's token: in one transaction, if the order is `Issued`, not expired at `now`,
     /// and the token is right, moves it to `Answered`. `Conflict` with the reason otherwise.
@@ -198,6 +228,8 @@ pub trait Store: Send + Sync {
     async fn document(&self, hash: &str) -> StoreResult<Option<Document>>;
     /// Boot entries, sorted by host.
     async fn boot_entries(&self) -> StoreResult<Vec<BootEntry>>;
+    /// A host's boot entry.
+    async fn boot_entry(&self, host: &HostId) -> StoreResult<Option<BootEntry>>;
     /// Makes or replaces a host's boot entry.
     async fn set_boot_entry(&self, entry: &BootEntry) -> StoreResult<()>;
     /// Removes a host's boot entry.
@@ -235,7 +267,7 @@ pub enum OneShot {
     Never,
     /// Begun at that time, and not known to have ended: it may or may not have happened.
     Begun(Timestamp),
-    /// Done at that time.
+    /// Begun at that time (of the latest intent), and done since.
     Done(Timestamp),
 }
 

@@ -51,7 +51,10 @@ impl BondMember {
             let wanted = SYNCHRONISED | COLLECTING | DISTRIBUTING;
             state.is_some_and(|bits| bits & wanted == wanted)
         };
-        self.link_up && self.partner.is_some_and(MacAddress::is_unicast) && forwards(self.actor_state) && forwards(self.partner_state)
+        self.link_up
+            && self.partner.is_some_and(MacAddress::is_unicast)
+            && forwards(self.actor_state)
+            && forwards(self.partner_state)
     }
 }
 

@@ -136,26 +136,24 @@ impl Situation {
     /// [`Incompatible::State`] names step, host, stage, port and mode.
     pub fn pass(&mut self, step: &str, effect: &Effect) -> Result<(), Incompatible> {
         let stages: &[Stage] = match effect {
-            Effect::Ports { ports, mode, .. } => {
-                for port in ports {
-                    self.ports.insert(port.clone(), *mode);
-                }
-                &[]
+            Effect::Ports { host, ports, mode } => {
+                self.ports.extend(ports.iter().map(|port| (port.clone(), *mode)));
+                // Only what changes is judged: a bad state that was there before is what a plan may repair.
+                return self.check(step, host, |port| ports.contains(port));
             }
             Effect::NetworkBoot { .. } => &[Stage::Firmware, Stage::Ipxe, Stage::Plain],
             Effect::DiskBoot { bonded: true, .. } => &[Stage::Bonded],
             Effect::DiskBoot { bonded: false, .. } => &[Stage::Plain],
         };
-        self.check(step, effect.host())?;
         for stage in stages {
             self.stage = *stage;
-            self.check(step, effect.host())?;
+            self.check(step, effect.host(), |_| true)?;
         }
         Ok(())
     }
 
-    fn check(&self, step: &str, host: &HostId) -> Result<(), Incompatible> {
-        match self.ports.iter().find(|(_, mode)| !compatible(self.stage, **mode)) {
+    fn check(&self, step: &str, host: &HostId, judged: impl Fn(&PortRef) -> bool) -> Result<(), Incompatible> {
+        match self.ports.iter().find(|(port, mode)| judged(port) && !compatible(self.stage, **mode)) {
             None => Ok(()),
             Some((port, mode)) => Err(Incompatible::State {
                 step: step.to_owned(),
@@ -197,7 +195,9 @@ pub fn check(moves: &[Move<'_>], start: &BTreeMap<HostId, Situation>) -> Result<
         }
         for effect in step.effects {
             let host = effect.host();
-            if let Some(previous) = last.get(host).filter(|previous| **previous != step.step && !before.contains(*previous)) {
+            if let Some(previous) =
+                last.get(host).filter(|previous| **previous != step.step && !before.contains(*previous))
+            {
                 return Err(Incompatible::Unordered {
                     host: host.clone(),
                     first: (*previous).to_owned(),

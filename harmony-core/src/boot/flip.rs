@@ -78,10 +78,17 @@ impl Flip {
     #[must_use]
     pub fn on(self, input: FlipInput, elapsed: Duration, deadline: Duration) -> (Self, FlipAct) {
         match (self, input) {
-            (Self::Ready, FlipInput::Start) => (Self::Watching { missing: vec!["no reading yet".into()] }, FlipAct::SetLacp),
-            (Self::Ready, _) => (Self::Over(FlipOutcome::Reverted { why: "stopped before the switch was changed".into() }), FlipAct::Stop),
+            (Self::Ready, FlipInput::Start) => {
+                (Self::Watching { missing: vec!["no reading yet".into()] }, FlipAct::SetLacp)
+            }
+            (Self::Ready, _) => (
+                Self::Over(FlipOutcome::Reverted { why: "stopped before the switch was changed".into() }),
+                FlipAct::Stop,
+            ),
             (Self::Watching { missing }, FlipInput::Switched(Ok(()))) => (Self::Watching { missing }, FlipAct::Read),
-            (Self::Watching { .. }, FlipInput::Switched(Err(why))) => Self::back(format!("the switch did not take the change: {why}")),
+            (Self::Watching { .. }, FlipInput::Switched(Err(why))) => {
+                Self::back(format!("the switch did not take the change: {why}"))
+            }
             (Self::Watching { .. }, FlipInput::Read(Ok((host, switch)))) => {
                 let missing = disagreement(&host, &switch);
                 if missing.is_empty() {
@@ -101,7 +108,9 @@ impl Flip {
                 }
             }
             (Self::Watching { .. }, FlipInput::Cancel) => Self::back("stopped by request".into()),
-            (Self::Reverting { why }, FlipInput::Restored(Ok(()))) => (Self::Over(FlipOutcome::Reverted { why }), FlipAct::Stop),
+            (Self::Reverting { why }, FlipInput::Restored(Ok(()))) => {
+                (Self::Over(FlipOutcome::Reverted { why }), FlipAct::Stop)
+            }
             (Self::Reverting { why }, FlipInput::Restored(Err(error))) => {
                 let why = format!("{why}; and the ports could not be put back: {error}");
                 (Self::Over(FlipOutcome::Stuck { why }), FlipAct::Stop)

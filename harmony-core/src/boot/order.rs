@@ -70,6 +70,19 @@ impl OrderState {
         self < Self::Complete
     }
 
+    /// Whether an order in this state may be moved to `next`.
+    #[must_use]
+    pub fn may_become(self, next: Self) -> bool {
+        let following = match self {
+            Self::Issued => Self::Answered,
+            Self::Answered => Self::Installed,
+            Self::Installed => Self::Bonded,
+            Self::Bonded => Self::Complete,
+            Self::Complete | Self::Failed | Self::Cancelled => return false,
+        };
+        next == following || matches!(next, Self::Failed | Self::Cancelled)
+    }
+
     /// All states.
     pub const ALL: [Self; 7] =
         [Self::Issued, Self::Answered, Self::Installed, Self::Bonded, Self::Complete, Self::Failed, Self::Cancelled];
@@ -153,6 +166,19 @@ mod tests {
         let id = OrderId { host: HostId::derive("x", 0), number: 3 };
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("hc-1".parse::<OrderId>().is_err());
+    }
+
+    #[test]
+    fn an_order_neither_skips_a_state_nor_goes_back() {
+        use OrderState as S;
+        assert!(
+            S::Issued.may_become(S::Answered) && S::Bonded.may_become(S::Complete) && S::Issued.may_become(S::Failed)
+        );
+        for (from, to) in
+            [(S::Issued, S::Installed), (S::Answered, S::Issued), (S::Failed, S::Issued), (S::Complete, S::Cancelled)]
+        {
+            assert!(!from.may_become(to), "{from} to {to}");
+        }
     }
 
     #[test]

@@ -57,7 +57,13 @@ impl InstallProgress {
         let phase = match &event.kind {
             BootEventKind::Tftp { .. } | BootEventKind::Chain => Phase::NetworkBoot,
             BootEventKind::InstallScript => Phase::Script,
-            BootEventKind::Asset { .. } => if self.phase >= Phase::Script { Phase::Kernel } else { Phase::NetworkBoot },
+            BootEventKind::Asset { .. } => {
+                if self.phase >= Phase::Script {
+                    Phase::Kernel
+                } else {
+                    Phase::NetworkBoot
+                }
+            }
             BootEventKind::InstallStarted => Phase::Installer,
             BootEventKind::ImageWritten => Phase::Written,
             BootEventKind::Answer => Phase::Answered,

@@ -75,8 +75,14 @@ pub trait Bmc: Send + Sync {
     async fn power(&self, bmc: &BmcId, action: PowerAction) -> DeviceResult<()>;
     /// Sets the device for the next boot only.
     async fn set_next_boot(&self, bmc: &BmcId, device: BootDevice, firmware: Option<Firmware>) -> DeviceResult<()>;
-    /// The commands that a restart with this boot device would send, for the plan.
-    fn restart_commands(&self, bmc: &BmcId, device: BootDevice, firmware: Option<Firmware>) -> Vec<String>;
+    /// The commands that `set_next_boot` and then `power` would send, for the plan.
+    fn power_commands(
+        &self,
+        bmc: &BmcId,
+        action: PowerAction,
+        device: BootDevice,
+        firmware: Option<Firmware>,
+    ) -> Vec<String>;
 }
 
 /// The BMCs of a site behind one [`Bmc`].
@@ -91,7 +97,8 @@ impl BmcSet {
 
     fn get(&self, id: &BmcId) -> DeviceResult<&Arc<dyn Bmc>> {
         self.0.get(id).ok_or_else(|| {
-            DeviceError::new(FailureKind::Invalid, format!("no BMC `{id}` in this site")).hint("add it to the site file")
+            DeviceError::new(FailureKind::Invalid, format!("no BMC `{id}` in this site"))
+                .hint("add it to the site file")
         })
     }
 }
@@ -118,7 +125,13 @@ impl Bmc for BmcSet {
         self.get(bmc)?.set_next_boot(bmc, device, firmware).await
     }
 
-    fn restart_commands(&self, bmc: &BmcId, device: BootDevice, firmware: Option<Firmware>) -> Vec<String> {
-        self.0.get(bmc).map(|b| b.restart_commands(bmc, device, firmware)).unwrap_or_default()
+    fn power_commands(
+        &self,
+        bmc: &BmcId,
+        action: PowerAction,
+        device: BootDevice,
+        firmware: Option<Firmware>,
+    ) -> Vec<String> {
+        self.0.get(bmc).map(|b| b.power_commands(bmc, action, device, firmware)).unwrap_or_default()
     }
 }

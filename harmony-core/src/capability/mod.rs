@@ -9,6 +9,7 @@ mod bmc;
 mod dhcp;
 mod discovery;
 mod host_control;
+mod network;
 mod pxe;
 mod switch;
 
@@ -16,9 +17,11 @@ pub use bmc::{Bmc, BmcSet, BootDevice, PowerAction, PowerState};
 pub use dhcp::{DhcpServer, Lease, Reservation};
 pub use discovery::{AgentReply, HostDiscovery};
 pub use host_control::{CommandOutput, HostControl, HostTarget, LoginStage};
+pub use network::{AddressRange, InstallSource, NetworkPlan, ProvisioningNetwork};
 pub use pxe::{BootEntry, BootTarget, PxeServer};
 pub use switch::{
-    LacpFallback, LacpPortState, LagSpec, LinkState, LldpNeighbour, MacTableEntry, PortMode, PortStatus, Switch, SwitchSet,
+    LacpFallback, LacpPortState, LagSpec, LinkState, LldpNeighbour, MacTableEntry, PortMode, PortStatus, Switch,
+    SwitchSet,
 };
 
 use async_trait::async_trait;

@@ -264,7 +264,9 @@ impl Switch for SwitchSet {
 
     fn access_mode_commands(&self, ports: &[PortRef], vlan: VlanId) -> Vec<String> {
         let groups = Self::by_switch(ports).into_iter();
-        groups.flat_map(|(id, group)| self.0.get(id).map(|s| s.access_mode_commands(&group, vlan)).unwrap_or_default()).collect()
+        groups
+            .flat_map(|(id, group)| self.0.get(id).map(|s| s.access_mode_commands(&group, vlan)).unwrap_or_default())
+            .collect()
     }
 
     fn lacp_mode_commands(&self, lag: &LagSpec) -> Vec<String> {

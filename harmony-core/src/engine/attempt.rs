@@ -82,7 +82,15 @@ pub(super) async fn carry_out<T: Topology>(
     }
 }
 
-fn failed(score: &str, step: &Step<Value>, attempt: u32, error: String, evidence: &[String], hint: Option<String>, retries: bool) -> Event {
+fn failed(
+    score: &str,
+    step: &Step<Value>,
+    attempt: u32,
+    error: String,
+    evidence: &[String],
+    hint: Option<String>,
+    retries: bool,
+) -> Event {
     let (score, step) = (score.to_owned(), step.key.clone());
     Event::StepFailed { score, step, attempt, error, evidence: evidence.to_vec(), hint, retries }
 }
@@ -148,7 +156,8 @@ async fn bounded<T, R>(
             let waited = waiting.as_ref().map_or_else(String::new, |w| format!(" waiting for {}", w.waits_for));
             let what = format!("{}: no end after {} s{waited}", step.sentence, step.bound.deadline_s);
             let evidence = waiting.map(|w| w.evidence).unwrap_or_default();
-            let error = evidence.into_iter().fold(DeviceError::new(FailureKind::Unreachable, what), DeviceError::evidence);
+            let error =
+                evidence.into_iter().fold(DeviceError::new(FailureKind::Unreachable, what), DeviceError::evidence);
             Err(error.into())
         }
     }

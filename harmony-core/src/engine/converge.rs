@@ -87,7 +87,12 @@ pub(super) async fn converge<T: Topology>(
 
 impl Memory {
     /// Tells of a plan that differs from the last one told.
-    async fn tell<T: Topology>(&mut self, journal: &Journal, score: &dyn AnyScore<T>, plan: &Plan<Value>) -> Result<(), EngineError> {
+    async fn tell<T: Topology>(
+        &mut self,
+        journal: &Journal,
+        score: &dyn AnyScore<T>,
+        plan: &Plan<Value>,
+    ) -> Result<(), EngineError> {
         let now = (plan.steps.iter().map(Step::summary).collect::<Vec<_>>(), plan.deferred.clone());
         if self.told.as_ref() != Some(&now) {
             journal.tell(Event::Planned { score: score.name(), steps: now.0.clone(), deferred: now.1.clone() }).await?;
@@ -123,7 +128,12 @@ impl Memory {
     }
 
     /// Steps that can start now. Marks them as running.
-    fn ready(&mut self, engine: &Engine, steps: Vec<Step<Value>>, only: Option<&BTreeMap<String, Value>>) -> Vec<Step<Value>> {
+    fn ready(
+        &mut self,
+        engine: &Engine,
+        steps: Vec<Step<Value>>,
+        only: Option<&BTreeMap<String, Value>>,
+    ) -> Vec<Step<Value>> {
         let planned: BTreeSet<String> = steps.iter().map(|step| step.key.clone()).collect();
         let mut ready = Vec::new();
         for step in steps {

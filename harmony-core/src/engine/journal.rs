@@ -1,10 +1,17 @@
 //! Numbers a run's events, makes them durable, then sends them to whoever watches.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::Mutex;
 
+use crate::capability::PortStatus;
 use crate::clock::SharedClock;
 use crate::event::{Event, EventBus, Outcome, Record};
+use crate::net::PortRef;
 use crate::store::{RunId, SharedStore, StoreResult};
+
+/// How often the inventory is looked at for hosts that changed.
+const HOST_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The journal of one run. What it has told is in the store before anybody acts on it.
 pub struct Journal {
@@ -13,6 +20,7 @@ pub struct Journal {
     bus: EventBus,
     run: RunId,
     seq: Mutex<u64>,
+    ports: Mutex<BTreeMap<PortRef, PortStatus>>,
 }
 
 impl Journal {
@@ -22,7 +30,14 @@ impl Journal {
     /// If the store cannot be written.
     pub async fn begin(store: &SharedStore, clock: &SharedClock, bus: &EventBus, program: &str) -> StoreResult<Self> {
         let run = store.begin_run(program, clock.now()).await?;
-        Ok(Self { store: store.clone(), clock: clock.clone(), bus: bus.clone(), run, seq: Mutex::new(0) })
+        Ok(Self {
+            store: store.clone(),
+            clock: clock.clone(),
+            bus: bus.clone(),
+            run,
+            seq: Mutex::new(0),
+            ports: Mutex::default(),
+        })
     }
 
     /// The run's number.
@@ -42,6 +57,36 @@ impl Journal {
         *seq = record.seq;
         self.bus.send(record);
         Ok(())
+    }
+
+    /// Tells of ports that differ from what was last told of them.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn saw_ports(&self, ports: &[PortStatus]) -> StoreResult<()> {
+        let mut known = self.ports.lock().await;
+        let changed: Vec<PortStatus> =
+            ports.iter().filter(|status| known.get(&status.port) != Some(status)).cloned().collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        known.extend(changed.iter().map(|status| (status.port.clone(), status.clone())));
+        self.tell(Event::PortsRead { ports: changed }).await
+    }
+
+    /// Tells of hosts as they change, for ever.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub async fn watch_hosts(&self) -> StoreResult<std::convert::Infallible> {
+        let mut revision = -1;
+        loop {
+            for host in self.store.hosts_changed_since(revision).await? {
+                revision = revision.max(host.revision);
+                self.tell(Event::HostChanged { host: Box::new(host) }).await?;
+            }
+            tokio::time::sleep(HOST_INTERVAL).await;
+        }
     }
 
     /// Ends the run.

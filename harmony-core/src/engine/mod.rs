@@ -93,16 +93,20 @@ impl Engine {
         }
     }
 
-    fn context<'a, T>(&'a self, topology: &'a T) -> Context<'a, T> {
-        Context { topology, store: &self.store, clock: &self.clock, attended: self.attended, stop: &self.stop }
+    fn context<'a, T>(&'a self, topology: &'a T, journal: Option<&'a Journal>) -> Context<'a, T> {
+        Context { topology, store: &self.store, clock: &self.clock, attended: self.attended, stop: &self.stop, journal }
     }
 
     /// Plans every Score against the world as it is. Writes to nothing (P1).
     ///
     /// # Errors
     /// If a Score cannot observe or plan, or its plan breaks the compatible-state invariant.
-    pub async fn plan<T: Topology>(&self, topology: &T, scores: &[Box<dyn AnyScore<T>>]) -> Result<Vec<ScorePlan>, EngineError> {
-        let cx = self.context(topology);
+    pub async fn plan<T: Topology>(
+        &self,
+        topology: &T,
+        scores: &[Box<dyn AnyScore<T>>],
+    ) -> Result<Vec<ScorePlan>, EngineError> {
+        let cx = self.context(topology, None);
         let mut plans = Vec::new();
         for score in scores {
             let name = score.name();
@@ -130,9 +134,14 @@ impl Engine {
         let started = tokio::time::Instant::now();
         let journal = Journal::begin(&self.store, &self.clock, &self.bus, program).await?;
         let names = scores.iter().map(|score| score.name()).collect();
-        journal.tell(Event::RunStarted { site: topology.name().to_owned(), program: program.to_owned(), scores: names }).await?;
+        journal
+            .tell(Event::RunStarted { site: topology.name().to_owned(), program: program.to_owned(), scores: names })
+            .await?;
         let outcome = match topology.prepare().await {
-            Ok(()) => self.run_scores(&journal, topology, scores, saved).await?,
+            Ok(()) => tokio::select! {
+                outcome = self.run_scores(&journal, topology, scores, saved) => outcome?,
+                Err(error) = journal.watch_hosts() => return Err(error.into()),
+            },
             Err(error) => Outcome::Failed {
                 hint: error.hint_text().map(str::to_owned),
                 error: chain(&EngineError::Prepare(error)),
@@ -151,7 +160,7 @@ impl Engine {
         scores: &[Box<dyn AnyScore<T>>],
         saved: Option<&SavedPlan>,
     ) -> Result<Outcome, EngineError> {
-        let cx = self.context(topology);
+        let cx = self.context(topology, Some(journal));
         let mut waits_for = Vec::new();
         for score in scores {
             let name = score.name();

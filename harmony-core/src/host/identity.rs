@@ -34,8 +34,18 @@ pub enum Match {
 
 /// Serial numbers that firmware ships instead of a serial number (compared in lower case).
 const PLACEHOLDER_SERIALS: [&str; 12] = [
-    "", "0", "none", "n/a", "na", "not specified", "not available", "unknown", "default string", "system serial number",
-    "to be filled by o.e.m.", "0123456789",
+    "",
+    "0",
+    "none",
+    "n/a",
+    "na",
+    "not specified",
+    "not available",
+    "unknown",
+    "default string",
+    "system serial number",
+    "to be filled by o.e.m.",
+    "0123456789",
 ];
 
 impl SystemIdentity {
@@ -79,11 +89,11 @@ impl SystemIdentity {
         }
     }
 
-    /// What both know together.
+    /// What both know together. The same UUID in another byte order is no news.
     #[must_use]
     pub fn merge(&self, newer: &Self) -> Self {
         Self {
-            uuid: newer.uuid.or(self.uuid),
+            uuid: newer.uuid.filter(|new| !self.uuid.is_some_and(|old| same_uuid(old, *new))).or(self.uuid),
             serial: newer.serial.clone().or_else(|| self.serial.clone()),
             macs: self.macs.union(&newer.macs).copied().collect(),
         }
@@ -137,6 +147,14 @@ mod tests {
             assert_eq!(full.compare(&other), Match::Same, "{name}");
             assert_eq!(other.compare(&full), Match::Same, "{name}, the other way");
         }
+    }
+
+    #[test]
+    fn what_is_known_is_kept_and_a_byte_order_is_no_news() {
+        let swapped = Uuid::from_bytes(Uuid::from_u128(A).to_bytes_le());
+        let merged = identity(A, "S1", &[1]).merge(&SystemIdentity::new(Some(swapped), None, [mac(2)]));
+        assert_eq!(merged, identity(A, "S1", &[1, 2]));
+        assert_eq!(merged.merge(&identity(B, "S2", &[])), identity(B, "S2", &[1, 2]));
     }
 
     #[test]

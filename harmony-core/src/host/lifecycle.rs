@@ -38,6 +38,8 @@ pub enum LifecycleEvent {
     Fail,
     /// The failed installation is tried again.
     Resume,
+    /// The role was taken away before any order was given: nothing was written to its disks.
+    Withdraw,
     /// The role was taken away.
     Release,
     /// Its disks were wiped by order.
@@ -67,6 +69,7 @@ impl Lifecycle {
             // A report changes the facts of a host in use, not its state.
             (state, E::Reported) => state,
             (L::Discovered, E::Acquire) => L::Acquired,
+            (L::Acquired, E::Withdraw) => L::Discovered,
             (L::Acquired, E::Provisioned) => L::Provisioned,
             (L::Acquired, E::Fail) => L::Failed,
             (L::Failed, E::Resume) => L::Acquired,
@@ -97,8 +100,15 @@ impl Lifecycle {
     }
 
     /// All states, in the order of a life.
-    pub const ALL: [Self; 7] =
-        [Self::Registered, Self::Discovered, Self::Acquired, Self::Provisioned, Self::Released, Self::Wiped, Self::Failed];
+    pub const ALL: [Self; 7] = [
+        Self::Registered,
+        Self::Discovered,
+        Self::Acquired,
+        Self::Provisioned,
+        Self::Released,
+        Self::Wiped,
+        Self::Failed,
+    ];
 }
 
 impl std::str::FromStr for Lifecycle {
@@ -124,6 +134,7 @@ impl fmt::Display for LifecycleEvent {
             Self::Provisioned => "provisioned",
             Self::Fail => "fail",
             Self::Resume => "resume",
+            Self::Withdraw => "withdraw",
             Self::Release => "release",
             Self::Wiped => "wiped",
         };
@@ -141,6 +152,8 @@ mod tests {
         let mut state = Lifecycle::Registered;
         for (event, next) in [
             (E::Reported, Lifecycle::Discovered),
+            (E::Acquire, Lifecycle::Acquired),
+            (E::Withdraw, Lifecycle::Discovered),
             (E::Acquire, Lifecycle::Acquired),
             (E::Fail, Lifecycle::Failed),
             (E::Resume, Lifecycle::Acquired),

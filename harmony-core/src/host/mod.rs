@@ -3,6 +3,7 @@
 //! Knows nothing of how facts are gathered (`report`) or kept (`store`).
 //! Read next: [`identity`] for how two reports are recognised as one machine.
 
+mod facts;
 pub mod identity;
 mod lifecycle;
 mod name;
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use facts::{absorb, identity_in};
 pub use identity::SystemIdentity;
 pub use lifecycle::{Lifecycle, LifecycleEvent, LifecycleRefusal};
 pub use name::{BmcId, FriendlyName, HostId, Role};
@@ -50,6 +52,8 @@ pub struct Host {
     pub address: Option<IpAddr>,
     /// The BMC that was recognised as its own.
     pub bmc: Option<BmcId>,
+    /// When its hardware was first reported.
+    pub discovered_at: Option<Timestamp>,
     /// When anything was last heard of it.
     pub last_seen: Option<Timestamp>,
     /// Grows with every change of this record.
@@ -118,6 +122,23 @@ pub struct Nic {
     pub booted: bool,
     /// What is known of the switch port at the other end of its cable.
     pub port: PortWitnesses,
+    /// LLDP neighbours that the agent heard on it, in its last report. Not yet a witness: which
+    /// port of the site this names is for the Score to find out.
+    #[serde(default)]
+    pub lldp: Vec<HeardNeighbour>,
+}
+
+/// What a neighbour said of itself by LLDP, as the agent heard it. Source: IEEE 802.1AB-2016 clause 8.5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardNeighbour {
+    /// Its chassis id, as text.
+    pub chassis: String,
+    /// Its port id, as text.
+    pub port_id: String,
+    /// Its port description, if it sent one.
+    pub port_description: Option<String>,
+    /// Its system name, if it sent one.
+    pub system_name: Option<String>,
 }
 
 /// A disk.
@@ -133,8 +154,8 @@ pub struct Disk {
     pub serial: Option<String>,
     /// World wide name.
     pub wwn: Option<String>,
-    /// Size in bytes.
+    /// Size in bytes; zero without medium, or where it could not be read.
     pub size_bytes: u64,
-    /// Known contents: file systems, LVM, RAID, partition tables.
+    /// Known contents: file systems, LVM, RAID, partition tables. Empty only if the disk was read and is blank.
     pub signatures: Vec<String>,
 }

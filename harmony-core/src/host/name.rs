@@ -44,7 +44,8 @@ impl FromStr for HostId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let valid = text.strip_prefix("hc-").is_some_and(|rest| rest.len() == 7 && rest.bytes().all(|b| ALPHABET.contains(&b)));
+        let valid =
+            text.strip_prefix("hc-").is_some_and(|rest| rest.len() == 7 && rest.bytes().all(|b| ALPHABET.contains(&b)));
         if valid { Ok(Self(text.to_owned())) } else { Err(NameError::new("host id", text, "expected hc-XXXXXXX")) }
     }
 }
@@ -109,6 +110,14 @@ impl Role {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Role {
+    /// The host name that it becomes.
+    #[must_use]
+    pub fn hostname(&self) -> Hostname {
+        Hostname::of_checked(&self.0)
     }
 }
 

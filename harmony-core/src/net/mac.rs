@@ -97,7 +97,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_close() {
-        for text in ["", "52:54:00:ab:cd", "52:54:00:ab:cd:eg", "52:54-00:ab:cd:ef", "+1:+2:00:ab:cd:ef", "5:254:00:ab:cd:ef", "52:54:00:ab:cd:ef:00", "ü2:54:00:ab:cd:e"] {
+        for text in [
+            "",
+            "52:54:00:ab:cd",
+            "52:54:00:ab:cd:eg",
+            "52:54-00:ab:cd:ef",
+            "+1:+2:00:ab:cd:ef",
+            "5:254:00:ab:cd:ef",
+            "52:54:00:ab:cd:ef:00",
+            "ü2:54:00:ab:cd:e",
+        ] {
             assert!(text.parse::<MacAddress>().is_err(), "{text}");
         }
     }

@@ -28,6 +28,11 @@ impl NameError {
 }
 
 impl Hostname {
+    /// Of a text that another type has checked to be a host name.
+    pub(crate) fn of_checked(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

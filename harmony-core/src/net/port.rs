@@ -96,7 +96,8 @@ impl FromStr for PortRef {
     type Err = ParsePortError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (switch, port) = text.split_once('/').ok_or_else(|| ParsePortError::NoSwitch(text.chars().take(64).collect()))?;
+        let (switch, port) =
+            text.split_once('/').ok_or_else(|| ParsePortError::NoSwitch(text.chars().take(64).collect()))?;
         Ok(Self { switch: switch.parse()?, port: port.parse()? })
     }
 }
@@ -132,7 +133,11 @@ impl TryFrom<u16> for VlanId {
     type Error = NameError;
 
     fn try_from(id: u16) -> Result<Self, Self::Error> {
-        if (1..=4094).contains(&id) { Ok(Self(id)) } else { Err(NameError::new("VLAN", &id.to_string(), "1 to 4094 are allowed")) }
+        if (1..=4094).contains(&id) {
+            Ok(Self(id))
+        } else {
+            Err(NameError::new("VLAN", &id.to_string(), "1 to 4094 are allowed"))
+        }
     }
 }
 

@@ -141,16 +141,25 @@ mod tests {
             (b"nonsense".to_vec(), "no JSON object: expected"),
             (b"[]".to_vec(), "no JSON object"),
             (b"{}".to_vec(), "names no schema"),
-            (report(|d| d["schema"] = json!("harmony-inventory/v9\u{1b}[2J")), "schema `harmony-inventory/v9[2J` is not understood (understood: harmony-inventory/v1)"),
+            (
+                report(|d| d["schema"] = json!("harmony-inventory/v9\u{1b}[2J")),
+                "schema `harmony-inventory/v9[2J` is not understood (understood: harmony-inventory/v1)",
+            ),
             (report(|d| d["cpu"] = json!(7)), "does not follow schema `harmony-inventory/v1`: invalid type"),
             (vec![b' '; MAX_REPORT_BYTES + 1], "empty"),
             ([report(|_| {}), vec![b' '; MAX_REPORT_BYTES]].concat(), "more than the 1048576 allowed"),
-            (report(|d| d["nics"] = vec![d["nics"][0].clone(); 257].into()), "/nics has 257 entries, more than the 256 allowed"),
+            (
+                report(|d| d["nics"] = vec![d["nics"][0].clone(); 257].into()),
+                "/nics has 257 entries, more than the 256 allowed",
+            ),
             (report(|d| d["disks"] = vec![d["disks"][0].clone(); 1025].into()), "/disks has 1025 entries"),
             (report(|d| d["cpu"]["flags"] = vec!["x"; 2049].into()), "/cpu/flags has 2049 entries"),
             (report(|d| d["disks"][0]["model"] = "x".repeat(4097).into()), "/disks/0/model has 4097 bytes"),
             (report(|d| d["system"]["serial"] = json!("A\nB")), "/system/serial has the control character U+000A"),
-            (report(|d| d["nics"][0]["mac"] = json!("52:54:00:AB:cd:ef")), "/nics/0/mac is no MAC address in lower case: `52:54:00:AB:cd:ef`"),
+            (
+                report(|d| d["nics"][0]["mac"] = json!("52:54:00:AB:cd:ef")),
+                "/nics/0/mac is no MAC address in lower case: `52:54:00:AB:cd:ef`",
+            ),
             (report(|d| d["nics"][0]["permanent_mac"] = json!("52:54:00")), "/nics/0/permanent_mac is no MAC"),
             (report(|d| d["system"]["uuid"] = json!("zz")), "/system/uuid is no UUID"),
         ];

@@ -31,14 +31,20 @@ pub trait AnyScore<T: Topology>: Send + Sync {
     /// As [`Score::recover`].
     async fn recover(&self, cx: &StepContext<'_, T>, action: &Value, since: Timestamp) -> Result<Recovery, ScoreError>;
     /// As [`Score::current_facts`].
-    async fn current_facts(&self, cx: &Context<'_, T>, names: &[String]) -> Result<BTreeMap<String, String>, ScoreError>;
+    async fn current_facts(
+        &self,
+        cx: &Context<'_, T>,
+        names: &[String],
+    ) -> Result<BTreeMap<String, String>, ScoreError>;
     /// As [`Score::poll_interval`].
     fn poll_interval(&self) -> Duration;
 }
 
 fn read<A: serde::de::DeserializeOwned>(score: &str, action: &Value) -> Result<A, ScoreError> {
-    serde_json::from_value(action.clone())
-        .map_err(|source| ScoreError::Document { what: format!("read a step's action of {score}"), source: source.into() })
+    serde_json::from_value(action.clone()).map_err(|source| ScoreError::Document {
+        what: format!("read a step's action of {score}"),
+        source: source.into(),
+    })
 }
 
 #[async_trait]
@@ -51,10 +57,16 @@ impl<T: Topology, S: Score<T>> AnyScore<T> for S {
         let observed = self.observe(cx).await?;
         let plan = self.plan(&observed)?;
         let write = |action| {
-            serde_json::to_value(&action)
-                .map_err(|source| ScoreError::Document { what: format!("write a step's action of {}", Score::name(self)), source: source.into() })
+            serde_json::to_value(&action).map_err(|source| ScoreError::Document {
+                what: format!("write a step's action of {}", Score::name(self)),
+                source: source.into(),
+            })
         };
-        let steps = plan.steps.into_iter().map(|step| step.try_map(write)).collect::<Result<_, _>>()?;
+        let steps = plan.steps.into_iter().map(|mut step| {
+            step.changes.extend(self.describe(cx.topology, &step.action));
+            step.try_map(write)
+        });
+        let steps = steps.collect::<Result<_, _>>()?;
         let plan = Plan { steps, deferred: plan.deferred, situations: plan.situations };
         Ok(Assessment { facts: self.facts(&observed), plan })
     }
@@ -67,7 +79,11 @@ impl<T: Topology, S: Score<T>> AnyScore<T> for S {
         Score::recover(self, cx, &read(&Score::name(self), action)?, since).await
     }
 
-    async fn current_facts(&self, cx: &Context<'_, T>, names: &[String]) -> Result<BTreeMap<String, String>, ScoreError> {
+    async fn current_facts(
+        &self,
+        cx: &Context<'_, T>,
+        names: &[String],
+    ) -> Result<BTreeMap<String, String>, ScoreError> {
         Score::current_facts(self, cx, names).await
     }
 

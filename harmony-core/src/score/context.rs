@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ScoreError;
+use crate::capability::PortStatus;
 use crate::clock::SharedClock;
 use crate::engine::Journal;
 use crate::event::Event;
@@ -24,6 +25,21 @@ pub struct Context<'a, T> {
     pub attended: bool,
     /// Cancelled when a person wants to stop.
     pub stop: &'a CancellationToken,
+    /// The run's journal; a plan has none.
+    pub(crate) journal: Option<&'a Journal>,
+}
+
+impl<T> Context<'_, T> {
+    /// Tells whoever watches of ports that were read.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub async fn saw_ports(&self, ports: &[PortStatus]) -> Result<(), ScoreError> {
+        match self.journal {
+            Some(journal) => Ok(journal.saw_ports(ports).await?),
+            None => Ok(()),
+        }
+    }
 }
 
 /// For carrying out one step.

@@ -60,6 +60,12 @@ pub trait Score<T: Topology>: Send + Sync {
     /// If what is wanted contradicts itself or the world, so that a person must decide.
     fn plan(&self, observed: &Self::Observed) -> Result<Plan<Self::Action>, ScoreError>;
 
+    /// The exact commands and files of a step, as the site's drivers would send and write them, to
+    /// be shown in the plan after the changes that `plan` itself names. Asks drivers, not devices.
+    fn describe(&self, _topology: &T, _action: &Self::Action) -> Vec<Change> {
+        Vec::new()
+    }
+
     /// The facts of an observation that the plan rests on, by name. A saved plan is refused when
     /// one of them has changed.
     fn facts(&self, observed: &Self::Observed) -> BTreeMap<String, String>;
@@ -68,12 +74,21 @@ pub trait Score<T: Topology>: Send + Sync {
     async fn apply(&self, cx: &StepContext<'_, T>, action: &Self::Action) -> Result<(), ScoreError>;
 
     /// Finds out whether a one-shot step that was begun at `since` has happened.
-    async fn recover(&self, _cx: &StepContext<'_, T>, _action: &Self::Action, _since: Timestamp) -> Result<Recovery, ScoreError> {
+    async fn recover(
+        &self,
+        _cx: &StepContext<'_, T>,
+        _action: &Self::Action,
+        _since: Timestamp,
+    ) -> Result<Recovery, ScoreError> {
         Ok(Recovery::Repeat)
     }
 
     /// Reads facts again, right before a write that expects them.
-    async fn current_facts(&self, cx: &Context<'_, T>, names: &[String]) -> Result<BTreeMap<String, String>, ScoreError> {
+    async fn current_facts(
+        &self,
+        cx: &Context<'_, T>,
+        names: &[String],
+    ) -> Result<BTreeMap<String, String>, ScoreError> {
         let mut facts = self.facts(&self.observe(cx).await?);
         facts.retain(|name, _| names.contains(name));
         Ok(facts)

@@ -1,0 +1,81 @@
+//! The provisioning network and what hosts are installed from: what a site says of itself.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::error::DeviceResult;
+use crate::net::{PortRef, VlanId};
+
+/// Addresses from `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRange {
+    /// The first.
+    pub first: Ipv4Addr,
+    /// The last.
+    pub last: Ipv4Addr,
+}
+
+impl AddressRange {
+    /// Every address of the range, in order.
+    pub fn iter(self) -> impl Iterator<Item = IpAddr> {
+        (u32::from(self.first)..=u32::from(self.last)).map(|number| IpAddr::V4(Ipv4Addr::from(number)))
+    }
+
+    /// Whether the address is in the range.
+    #[must_use]
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        (self.first..=self.last).contains(&address)
+    }
+}
+
+/// The provisioning network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkPlan {
+    /// The prefix.
+    pub cidr: IpNet,
+    /// Harmony's own address in it.
+    pub address: IpAddr,
+    /// The VLAN, untagged on the hosts' ports.
+    pub vlan: VlanId,
+    /// Addresses for hosts that are not known yet.
+    pub pool: AddressRange,
+    /// Addresses for reservations.
+    pub hosts: AddressRange,
+    /// Switch ports that hosts are plugged into.
+    pub host_ports: Vec<PortRef>,
+}
+
+/// What hosts are installed from, as the boot server offers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallSource {
+    /// Where the boot server answers.
+    pub server: SocketAddr,
+    /// Path of the installer's kernel, `/os/…`.
+    pub kernel: String,
+    /// Path of its initramfs.
+    pub initrd: String,
+    /// Path of its root file system, where it needs one (CoreOS live).
+    pub rootfs: Option<String>,
+    /// Path of the disk image.
+    pub image: String,
+    /// SHA-256 of the image as it is served, lower-case hex.
+    pub image_sha256: String,
+    /// Further kernel arguments.
+    pub args: Vec<String>,
+    /// Public key that may log in to installed hosts, in OpenSSH's format.
+    pub ssh_key: String,
+}
+
+/// A site's provisioning network.
+pub trait ProvisioningNetwork: Send + Sync {
+    /// The network.
+    fn network(&self) -> &NetworkPlan;
+
+    /// What hosts are installed from.
+    ///
+    /// # Errors
+    /// If the image or the key cannot be read; names the file.
+    fn install_source(&self) -> DeviceResult<InstallSource>;
+}

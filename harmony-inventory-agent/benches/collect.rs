@@ -1,0 +1,2 @@
+//! Time of one report beside `lshw -json`.
+fn main() {}

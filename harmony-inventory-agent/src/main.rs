@@ -1,0 +1,2 @@
+//! The inventory agent's program.
+fn main() {}

@@ -1,0 +1,172 @@
+//! The bond on the host, then on the switch: drives the pure machine of `harmony_core::boot::flip`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use harmony_core::boot::flip::{Flip, FlipAct, FlipInput, FlipOutcome};
+use harmony_core::boot::{BondReading, InstallProgress, Order, OrderId, OrderState};
+use harmony_core::capability::{Bmc, DhcpServer, HostControl, HostTarget, LagSpec, PortStatus, Switch};
+use harmony_core::error::{DeviceError, FailureKind, chain};
+use harmony_core::net::MacAddress;
+use harmony_core::score::{ScoreError, StepContext};
+use tokio::time::Instant;
+
+use super::HostProvisioningScore;
+use super::plan::installed;
+use super::steps::{LOOK, evidence, order, provisioned, with_evidence};
+
+/// For one command on a host.
+const COMMAND: Duration = Duration::from_secs(15);
+
+fn target(order: &Order) -> HostTarget {
+    HostTarget { host: order.id.host.clone(), address: order.address, stage: installed(order) }
+}
+
+/// Reads the host's end. Root alone is shown the LACP details.
+async fn read_host<T: HostControl>(topology: &T, order: &Order) -> Result<BondReading, String> {
+    let command = format!("sudo cat /proc/net/bonding/{}", order.bond.name);
+    let output = topology.run(&target(order), &command, COMMAND).await.map_err(|error| chain(&error))?;
+    match output.status {
+        Some(0) => Ok(BondReading::parse(&output.stdout)),
+        _ => Err(format!(
+            "{} has no {}: {}",
+            order.hostname,
+            order.bond.name,
+            output.stderr.lines().next().unwrap_or("no such file")
+        )),
+    }
+}
+
+/// Waits until the installed host answers under its name, with all its NICs in the bond.
+pub(super) async fn await_bond<T>(scx: &StepContext<'_, T>, id: &OrderId) -> Result<(), ScoreError>
+where
+    T: HostControl + DhcpServer + Bmc + Switch,
+{
+    let order = order(scx, id).await?;
+    let topology = scx.cx.topology;
+    loop {
+        let missing = match bond_is_up(topology, &order).await? {
+            None => break,
+            Some(missing) => missing,
+        };
+        let mut lines = vec![missing.clone()];
+        lines.extend(topology.recent_log(order.bond.mac, 2).await.unwrap_or_default());
+        if scx.remaining() < LOOK * 3 {
+            let what = format!("{} did not come up with its bond: {missing}", order.hostname);
+            let hint = format!(
+                "look at its console; its disk is written, so `harmony apply` goes on from here once it answers at {}",
+                order.address
+            );
+            let error = DeviceError::new(FailureKind::Rejected, what).hint(hint);
+            return Err(with_evidence(error, evidence(scx, &order, &InstallProgress::default()).await).into());
+        }
+        scx.waiting(format!("{} to answer at {} with its bond up", order.hostname, order.address), lines).await?;
+        scx.pause(LOOK * 2).await?;
+    }
+    // A run that was killed here may have moved the order on already.
+    if order.state == OrderState::Installed {
+        scx.cx.store.advance_order(id, OrderState::Installed, OrderState::Bonded, None).await?;
+    }
+    Ok(())
+}
+
+/// `None` when the bond is up; otherwise what is missing. A refused host key or login is an error.
+async fn bond_is_up<T: HostControl>(topology: &T, order: &Order) -> Result<Option<String>, ScoreError> {
+    let name = match topology.run(&target(order), "hostname", COMMAND).await {
+        Ok(output) => output.stdout.trim().to_owned(),
+        Err(error) if error.kind() == FailureKind::Rejected => return Err(error.into()),
+        Err(error) => return Ok(Some(chain(&error))),
+    };
+    if name.split('.').next() != Some(order.hostname.short()) {
+        let shown: String = name.chars().take(64).flat_map(char::escape_default).collect();
+        return Ok(Some(format!("the host at {} calls itself `{shown}`, not {}", order.address, order.hostname)));
+    }
+    Ok(match read_host(topology, order).await {
+        Err(missing) => Some(missing),
+        Ok(bond) if !bond.is_lacp => Some(format!("{} is not in 802.3ad mode", order.bond.name)),
+        Ok(bond) => {
+            let wanted: BTreeSet<MacAddress> = order.bond.members.iter().map(|(_, mac)| *mac).collect();
+            let members: BTreeSet<MacAddress> = bond.members.iter().filter_map(|member| member.mac).collect();
+            let absent: Vec<String> = wanted.difference(&members).map(ToString::to_string).collect();
+            (!absent.is_empty()).then(|| format!("not in {} yet: {}", order.bond.name, absent.join(", ")))
+        }
+    })
+}
+
+/// Bundles the ports, verifies both ends, and goes back to access if they do not agree in time.
+pub(super) async fn flip<T>(
+    score: &HostProvisioningScore,
+    scx: &StepContext<'_, T>,
+    id: &OrderId,
+    lag: &LagSpec,
+) -> Result<(), ScoreError>
+where
+    T: Switch + HostControl + DhcpServer + Bmc,
+{
+    let order = order(scx, id).await?;
+    let topology = scx.cx.topology;
+    let (started, limit) = (Instant::now(), Duration::from_secs(score.flip_limit_s));
+    let (mut flip, mut act) = Flip::Ready.on(FlipInput::Start, Duration::ZERO, limit);
+    let mut looks = 0u32;
+    let outcome = loop {
+        let input = match act {
+            FlipAct::SetLacp => {
+                FlipInput::Switched(topology.set_ports_lacp_mode(lag).await.map_err(|error| chain(&error)))
+            }
+            FlipAct::SetAccess => {
+                let back = topology.set_ports_access_mode(&lag.ports, lag.vlan).await;
+                FlipInput::Restored(back.map_err(|error| chain(&error)))
+            }
+            FlipAct::Read => {
+                if let Flip::Watching { missing } = &flip {
+                    scx.waiting(format!("both ends of {}'s bond to agree", order.hostname), missing.clone()).await?;
+                }
+                looks += 1;
+                if looks > 1 && scx.pause(LOOK).await.is_err() {
+                    FlipInput::Cancel
+                } else {
+                    FlipInput::Read(read_both(topology, &order, lag).await)
+                }
+            }
+            FlipAct::Stop => break flip,
+        };
+        (flip, act) = flip.on(input, started.elapsed(), limit);
+    };
+    match outcome {
+        Flip::Over(FlipOutcome::Bundled) => {
+            if order.state == OrderState::Bonded {
+                scx.cx.store.advance_order(id, OrderState::Bonded, OrderState::Complete, None).await?;
+            }
+            provisioned(scx, &order).await
+        }
+        Flip::Over(FlipOutcome::Reverted { .. }) if scx.is_stopped() => Err(ScoreError::Stopped),
+        Flip::Over(FlipOutcome::Reverted { why }) => {
+            let what =
+                format!("the bond of {} was not bundled, its ports are back in access mode: {why}", order.hostname);
+            let hint = "the host works on one link; check LACP on the switch and the cables, then run again";
+            let error = DeviceError::new(FailureKind::Rejected, what).hint(hint);
+            Err(with_evidence(error, evidence(scx, &order, &InstallProgress::default()).await).into())
+        }
+        other => {
+            let why = if let Flip::Over(FlipOutcome::Stuck { why }) = other {
+                why
+            } else {
+                "it ended in the middle".to_owned()
+            };
+            let what = format!("the ports of {} are in an unknown mode: {why}", order.hostname);
+            let ports = lag.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let hint = format!("look at {ports} on the switch: harmony switch status; running again repairs them");
+            Err(DeviceError::new(FailureKind::Rejected, what).hint(hint).into())
+        }
+    }
+}
+
+async fn read_both<T: Switch + HostControl>(
+    topology: &T,
+    order: &Order,
+    lag: &LagSpec,
+) -> Result<(BondReading, Vec<PortStatus>), String> {
+    let ports = topology.get_port_status(&lag.ports).await.map_err(|error| chain(&error))?;
+    let host = read_host(topology, order).await?;
+    Ok((host, ports))
+}

@@ -1,0 +1,290 @@
+//! Hosts with a role, installed and bonded: order → reservation and files → access ports → network
+//! boot → installation followed by its evidence → disk boot → the host's bond → the switch's.
+//!
+//! The order of things is that of the compatible-state invariant; see `harmony_core::boot::compat`.
+//! Read next: `plan` for the chain of one host, `steps` for what each step does.
+
+mod bond;
+mod choice;
+mod documents;
+mod observe;
+mod plan;
+mod steps;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use harmony_core::boot::{BondPlan, Order, OrderId, OrderState};
+use harmony_core::capability::{
+    Bmc, BootDevice, DhcpServer, HostControl, LagSpec, PowerAction, ProvisioningNetwork, PxeServer, Reservation,
+    Switch, Topology,
+};
+use harmony_core::host::{Assignment, BmcId, Firmware, HostId, Role};
+use harmony_core::net::{Hostname, MacAddress, PortRef, VlanId};
+use harmony_core::score::{Change, Context, Plan, Recovery, Score, ScoreError, StepContext};
+use harmony_core::store::Document;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::switch_automation::{commands, port_facts};
+pub use observe::Observed;
+
+/// Wants hosts to have these roles, installed and bonded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostProvisioningScore {
+    /// The roles; each becomes the host name.
+    pub roles: Vec<Role>,
+    /// Whether free hosts get the roles by themselves, in order of their serial numbers, when
+    /// nobody watches who could assign them.
+    pub assign_unattended: bool,
+    /// How long an order's token is good, in seconds.
+    pub token_lifetime_s: u64,
+    /// How long one installation may take, in seconds.
+    pub install_limit_s: u64,
+    /// How long an installed host may take to answer with its bond up, in seconds.
+    pub start_limit_s: u64,
+    /// How long both ends of a bond have to agree before the ports go back, in seconds.
+    pub flip_limit_s: u64,
+    /// How long to wait for hosts to be found and roles to be assigned when nobody watches, in seconds.
+    pub wait_limit_s: u64,
+}
+
+impl HostProvisioningScore {
+    /// Wants these roles, with limits for slow machines.
+    #[must_use]
+    pub fn new(roles: impl IntoIterator<Item = Role>) -> Self {
+        Self {
+            roles: roles.into_iter().collect(),
+            assign_unattended: false,
+            token_lifetime_s: 2 * 3600,
+            install_limit_s: 1800,
+            start_limit_s: 900,
+            flip_limit_s: 60,
+            wait_limit_s: 1800,
+        }
+    }
+
+    /// Lets free hosts get the roles by themselves when nobody watches.
+    #[must_use]
+    pub fn assign_unattended(mut self) -> Self {
+        self.assign_unattended = true;
+        self
+    }
+}
+
+/// How a host is made to boot from the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum BootMethod {
+    /// Its BMC sets the next boot and restarts it.
+    Bmc {
+        /// Which.
+        bmc: BmcId,
+        /// For the boot mode.
+        firmware: Option<Firmware>,
+    },
+    /// It is in the inventory environment, and told over SSH to restart.
+    Ssh {
+        /// Where it answers.
+        address: std::net::IpAddr,
+    },
+}
+
+/// An order before it has a time and a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderDraft {
+    /// Its id.
+    pub id: OrderId,
+    /// What the host becomes.
+    pub role: Role,
+    /// Its host name.
+    pub hostname: Hostname,
+    /// Its address.
+    pub address: std::net::IpAddr,
+    /// The disk.
+    pub disk_serial: String,
+    /// Its stable path.
+    pub disk_path: String,
+    /// The bond.
+    pub bond: BondPlan,
+}
+
+impl OrderDraft {
+    /// The order, issued now.
+    fn into_order(self, issued_at: Timestamp, expires_at: Timestamp) -> Order {
+        let Self { id, role, hostname, address, disk_serial, disk_path, bond } = self;
+        let (attempt, state, failure) = (1, OrderState::Issued, None);
+        Order {
+            id,
+            role,
+            hostname,
+            address,
+            disk_serial,
+            disk_path,
+            bond,
+            issued_at,
+            expires_at,
+            attempt,
+            state,
+            failure,
+        }
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum ProvisioningAction {
+    /// Gives a free host a role.
+    Assign {
+        /// The host.
+        host: HostId,
+        /// The role.
+        assignment: Assignment,
+    },
+    /// Issues an order with a fresh token.
+    Issue {
+        /// The order.
+        order: OrderDraft,
+    },
+    /// Gives an order another attempt, with a fresh token.
+    Reissue {
+        /// The order.
+        order: OrderId,
+    },
+    /// Puts the host's ports in access mode.
+    SetAccess {
+        /// The ports.
+        ports: Vec<PortRef>,
+        /// Their VLAN.
+        vlan: VlanId,
+    },
+    /// Reserves the host's address on all its MACs.
+    Reserve {
+        /// The reservation.
+        reservation: Reservation,
+    },
+    /// Has the order's script and answer file served to all MACs of the host.
+    Serve {
+        /// The order.
+        order: OrderId,
+        /// The host's MACs.
+        macs: Vec<MacAddress>,
+        /// The boot script.
+        script: Document,
+        /// The answer file.
+        answer: Document,
+    },
+    /// Boots the host from the network, once for each attempt.
+    Boot {
+        /// The order.
+        order: OrderId,
+        /// How.
+        method: BootMethod,
+    },
+    /// Waits until the system is on the disk.
+    FollowInstall {
+        /// The order.
+        order: OrderId,
+    },
+    /// Waits until the installed host answers, with its bond up.
+    AwaitBond {
+        /// The order.
+        order: OrderId,
+    },
+    /// Bundles the host's ports, and verifies both ends.
+    Flip {
+        /// The order.
+        order: OrderId,
+        /// The bundle.
+        lag: LagSpec,
+    },
+}
+
+#[async_trait]
+impl<T> Score<T> for HostProvisioningScore
+where
+    T: Topology + ProvisioningNetwork + Switch + DhcpServer + PxeServer + Bmc + HostControl,
+{
+    type Observed = Observed;
+    type Action = ProvisioningAction;
+
+    fn name(&self) -> String {
+        "HostProvisioning".to_owned()
+    }
+
+    async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
+        Observed::read(self, cx).await
+    }
+
+    fn plan(&self, observed: &Observed) -> Result<Plan<ProvisioningAction>, ScoreError> {
+        plan::plan(self, observed)
+    }
+
+    fn describe(&self, topology: &T, action: &ProvisioningAction) -> Vec<Change> {
+        use ProvisioningAction as A;
+        match action {
+            A::SetAccess { ports, vlan } => commands(ports, topology.access_mode_commands(ports, *vlan)),
+            A::Flip { lag, .. } => commands(&lag.ports, topology.lacp_mode_commands(lag)),
+            A::Reserve { reservation } => {
+                let (path, text) = topology.reservation_record(reservation);
+                vec![Change::File { path, before: None, after: Some(text) }]
+            }
+            A::Boot { method: BootMethod::Bmc { bmc, firmware }, .. } => {
+                let commands = topology.power_commands(bmc, PowerAction::Restart, BootDevice::Network, *firmware);
+                commands.into_iter().map(|text| Change::Command { device: format!("BMC {bmc}"), text }).collect()
+            }
+            A::Boot { method: BootMethod::Ssh { address }, .. } => {
+                vec![Change::Command { device: format!("SSH {address}"), text: "reboot".to_owned() }]
+            }
+            A::Assign { .. }
+            | A::Issue { .. }
+            | A::Reissue { .. }
+            | A::Serve { .. }
+            | A::FollowInstall { .. }
+            | A::AwaitBond { .. } => Vec::new(),
+        }
+    }
+
+    fn facts(&self, observed: &Observed) -> BTreeMap<String, String> {
+        observed.facts()
+    }
+
+    async fn apply(&self, scx: &StepContext<'_, T>, action: &ProvisioningAction) -> Result<(), ScoreError> {
+        use ProvisioningAction as A;
+        let (topology, store) = (scx.cx.topology, scx.cx.store);
+        match action {
+            A::Assign { host, assignment } => Ok(store.assign(host, assignment, scx.cx.clock.now()).await?),
+            A::Issue { order } => steps::issue(self, scx, order).await,
+            A::Reissue { order } => steps::reissue(self, scx, order).await,
+            A::SetAccess { ports, vlan } => Ok(topology.set_ports_access_mode(ports, *vlan).await?),
+            A::Reserve { reservation } => Ok(topology.set_reservation(reservation).await?),
+            A::Serve { order, macs, script, answer } => steps::serve(scx, order, macs, script, answer).await,
+            A::Boot { order, method } => steps::boot(scx, order, method).await,
+            A::FollowInstall { order } => steps::follow_install(scx, order).await,
+            A::AwaitBond { order } => bond::await_bond(scx, order).await,
+            A::Flip { order, lag } => bond::flip(self, scx, order, lag).await,
+        }
+    }
+
+    async fn recover(
+        &self,
+        scx: &StepContext<'_, T>,
+        action: &ProvisioningAction,
+        since: Timestamp,
+    ) -> Result<Recovery, ScoreError> {
+        match action {
+            ProvisioningAction::Boot { order, .. } => steps::recover_boot(scx, order, since).await,
+            _ => Ok(Recovery::Repeat),
+        }
+    }
+
+    async fn current_facts(
+        &self,
+        cx: &Context<'_, T>,
+        names: &[String],
+    ) -> Result<BTreeMap<String, String>, ScoreError> {
+        let ports: Vec<PortRef> = names.iter().filter_map(|name| name.strip_prefix("port ")?.parse().ok()).collect();
+        Ok(port_facts(&cx.topology.get_port_status(&ports).await?))
+    }
+}

@@ -1,0 +1,115 @@
+//! What provisioning looks at.
+
+use std::collections::BTreeMap;
+
+use harmony_core::boot::{InstallProgress, Order, OrderId};
+use harmony_core::capability::{
+    BootEntry, DhcpServer, InstallSource, NetworkPlan, PortStatus, ProvisioningNetwork, PxeServer, Reservation, Switch,
+};
+use harmony_core::host::{Host, HostId};
+use harmony_core::net::PortRef;
+use harmony_core::score::{Context, ScoreError};
+use harmony_core::store::OneShot;
+use jiff::Timestamp;
+
+use super::HostProvisioningScore;
+use super::plan::boot_key;
+use crate::switch_automation::port_facts;
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    pub(super) now: Timestamp,
+    pub(super) attended: bool,
+    pub(super) network: NetworkPlan,
+    pub(super) install: InstallSource,
+    pub(super) hosts: Vec<Host>,
+    /// Sorted by id: the last of a host is its latest.
+    pub(super) orders: Vec<Order>,
+    /// State of the ports that hosts with a role are plugged into, and of the site's host ports.
+    pub(super) ports: BTreeMap<PortRef, PortStatus>,
+    pub(super) reservations: Vec<Reservation>,
+    pub(super) entries: BTreeMap<HostId, BootEntry>,
+    /// For each open order: whether this attempt's boot was begun, and how far it has come since.
+    pub(super) attempts: BTreeMap<OrderId, Attempt>,
+}
+
+/// One attempt of an order.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub(super) boot: OneShot,
+    pub(super) progress: InstallProgress,
+}
+
+impl Observed {
+    pub(super) async fn read<T>(_score: &HostProvisioningScore, cx: &Context<'_, T>) -> Result<Self, ScoreError>
+    where
+        T: ProvisioningNetwork + Switch + DhcpServer + PxeServer,
+    {
+        let (topology, store) = (cx.topology, cx.store);
+        let hosts = store.hosts().await?;
+        let orders = store.orders().await?;
+        let network = topology.network().clone();
+        let mut wanted = network.host_ports.clone();
+        let assigned = hosts.iter().filter(|host| host.assignment.is_some());
+        wanted.extend(assigned.flat_map(|host| host.nics.iter().filter_map(|nic| nic.port.agreed())));
+        wanted.sort();
+        wanted.dedup();
+        let ports = if wanted.is_empty() { Vec::new() } else { topology.get_port_status(&wanted).await? };
+        cx.saw_ports(&ports).await?;
+        let mut attempts = BTreeMap::new();
+        for order in orders.iter().filter(|order| order.state.is_open()) {
+            let boot = store.one_shot(&boot_key(&order.id, order.attempt)).await?;
+            let progress = match boot {
+                OneShot::Never => InstallProgress::default(),
+                OneShot::Begun(since) | OneShot::Done(since) => progress_since(cx, order, since).await?,
+            };
+            attempts.insert(order.id.clone(), Attempt { boot, progress });
+        }
+        Ok(Self {
+            now: cx.clock.now(),
+            attended: cx.attended,
+            network,
+            install: topology.install_source()?,
+            hosts,
+            orders,
+            ports: ports.into_iter().map(|status| (status.port.clone(), status)).collect(),
+            reservations: topology.reservations().await?,
+            entries: topology.boot_entries().await?.into_iter().map(|entry| (entry.host.clone(), entry)).collect(),
+            attempts,
+        })
+    }
+
+    /// The host's latest order.
+    pub(super) fn order_of(&self, host: &HostId) -> Option<&Order> {
+        self.orders.iter().rfind(|order| order.id.host == *host)
+    }
+
+    pub(super) fn facts(&self) -> BTreeMap<String, String> {
+        let hosts = self.hosts.iter().map(|host| {
+            let role = host.assignment.as_ref().map_or_else(String::new, |a| format!(", role {}", a.role));
+            (format!("host {}", host.label()), format!("{}{role}", host.lifecycle))
+        });
+        let orders =
+            self.orders.iter().map(|o| (format!("order {}", o.id), format!("{} (attempt {})", o.state, o.attempt)));
+        let reservations = self.reservations.iter().map(|r| {
+            let macs = r.macs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            (format!("reservation {}", r.hostname), format!("{} for {macs}", r.address))
+        });
+        let mut facts = port_facts(&self.ports.values().cloned().collect::<Vec<_>>());
+        facts.extend(hosts.chain(orders).chain(reservations));
+        facts
+    }
+}
+
+/// The evidence of the attempt that was begun at `since`.
+///
+/// The journal marks the intent before the host is told, so nothing of the attempt is older.
+async fn progress_since<T>(
+    cx: &Context<'_, T>,
+    order: &Order,
+    since: Timestamp,
+) -> Result<InstallProgress, ScoreError> {
+    let events = cx.store.boot_events(&order.id.host, Some(since)).await?;
+    Ok(InstallProgress::of(&order.id, &events))
+}

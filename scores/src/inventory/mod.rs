@@ -1,0 +1,141 @@
+//! Every machine of the site known: found, its hardware read, its cables traced, its BMC recognised.
+//!
+//! Machines are found three ways: they announce themselves through the boot server, they hold a
+//! lease, or a scan of the provisioning network meets their agent. A machine whose BMC is known
+//! and that is off is switched on to boot the inventory environment.
+//!
+//! Read next: `plan` for the pure part, `witness` for how a NIC's switch port is found.
+
+mod observe;
+mod plan;
+mod witness;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use harmony_core::capability::{
+    Bmc, BootDevice, DhcpServer, HostDiscovery, PowerAction, ProvisioningNetwork, Switch, Topology,
+};
+use harmony_core::error::{DeviceError, FailureKind};
+use harmony_core::host::{BmcId, HostId, PortWitnesses};
+use harmony_core::net::MacAddress;
+use harmony_core::score::{Change, Context, Plan, Score, ScoreError, StepContext};
+use serde::{Deserialize, Serialize};
+
+pub use observe::Observed;
+
+/// Wants machines to be known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InventoryScore {
+    /// How many machines there must be; without it, as many as there are BMCs.
+    pub expect: Option<usize>,
+    /// Whether to switch on machines that are off and not known.
+    pub power_on: bool,
+    /// How long to wait for machines that have not reported, in seconds.
+    pub limit_s: u64,
+}
+
+impl Default for InventoryScore {
+    fn default() -> Self {
+        Self { expect: None, power_on: true, limit_s: 1800 }
+    }
+}
+
+impl InventoryScore {
+    /// Wants this many machines.
+    #[must_use]
+    pub fn of(machines: usize) -> Self {
+        Self { expect: Some(machines), ..Self::default() }
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum InventoryAction {
+    /// Switches a machine on, to boot from the network.
+    PowerOn {
+        /// Its BMC.
+        bmc: BmcId,
+    },
+    /// Reads and stores the report of the agent at an address.
+    ReadReport {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Stores which switch port a NIC is plugged into, as the witnesses say.
+    RecordPort {
+        /// The host.
+        host: HostId,
+        /// The NIC.
+        nic: MacAddress,
+        /// What they say.
+        port: PortWitnesses,
+    },
+    /// Stores that a BMC belongs to a host.
+    RecordBmc {
+        /// The host.
+        host: HostId,
+        /// Its BMC.
+        bmc: BmcId,
+    },
+}
+
+#[async_trait]
+impl<T> Score<T> for InventoryScore
+where
+    T: Topology + ProvisioningNetwork + Switch + DhcpServer + Bmc + HostDiscovery,
+{
+    type Observed = Observed;
+    type Action = InventoryAction;
+
+    fn name(&self) -> String {
+        "Inventory".to_owned()
+    }
+
+    async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
+        Observed::read(cx).await
+    }
+
+    fn plan(&self, observed: &Observed) -> Result<Plan<InventoryAction>, ScoreError> {
+        Ok(plan::plan(self, observed))
+    }
+
+    fn describe(&self, topology: &T, action: &InventoryAction) -> Vec<Change> {
+        let InventoryAction::PowerOn { bmc } = action else { return Vec::new() };
+        let commands = topology.power_commands(bmc, PowerAction::On, BootDevice::Network, None);
+        commands.into_iter().map(|text| Change::Command { device: format!("BMC {bmc}"), text }).collect()
+    }
+
+    fn facts(&self, observed: &Observed) -> BTreeMap<String, String> {
+        observed.facts()
+    }
+
+    async fn apply(&self, scx: &StepContext<'_, T>, action: &InventoryAction) -> Result<(), ScoreError> {
+        let (topology, store) = (scx.cx.topology, scx.cx.store);
+        match action {
+            InventoryAction::PowerOn { bmc } => {
+                topology.set_next_boot(bmc, BootDevice::Network, None).await?;
+                topology.power(bmc, PowerAction::On).await?;
+            }
+            InventoryAction::ReadReport { address } => {
+                let reply = topology.fetch_report(*address).await?;
+                let body = std::str::from_utf8(&reply.body).map_err(|source| {
+                    DeviceError::new(FailureKind::Invalid, format!("the agent at {address} does not answer in UTF-8"))
+                        .because(source)
+                        .hint(format!("look at it: curl http://{}/", reply.address))
+                })?;
+                store.record_report(*address, body, scx.cx.clock.now()).await?;
+            }
+            InventoryAction::RecordPort { host, nic, port } => store.set_port_witnesses(host, *nic, port).await?,
+            InventoryAction::RecordBmc { host, bmc } => store.set_bmc(host, bmc).await?,
+        }
+        Ok(())
+    }
+
+    fn poll_interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}

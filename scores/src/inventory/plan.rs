@@ -1,0 +1,177 @@
+//! What is missing in the inventory, and the steps that find it out. Pure.
+
+use std::collections::BTreeMap;
+
+use harmony_core::boot::{Effect, OrderState, Situation, Stage};
+use harmony_core::capability::PowerState;
+use harmony_core::host::{BmcId, Host, HostId, Lifecycle, PortWitness, WitnessKind, identity};
+use harmony_core::score::{Bound, Change, Deferred, Plan, Step};
+
+use super::observe::BmcSeen;
+use super::{InventoryAction, InventoryScore, Observed};
+
+/// LLDP is sent every 30 s by most switches: so long a host is read again until it has heard some.
+const LLDP_PATIENCE_S: i64 = 40;
+/// Seconds between two readings of a host that has not heard LLDP yet.
+const READ_AGAIN_S: i64 = 5;
+
+pub(super) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAction> {
+    let mut plan = Plan::default();
+    for address in &seen.agents {
+        let sentence = format!("read the hardware report of the agent at {address}");
+        let text = "host, NICs and disks as reported".to_owned();
+        let action = InventoryAction::ReadReport { address: *address };
+        plan.steps.push(record(format!("read/{address}"), format!("agent at {address}"), sentence, text, action));
+    }
+    for host in &seen.hosts {
+        trace_cables(seen, host, &mut plan);
+    }
+    let known: Vec<&Host> = seen.hosts.iter().filter(|host| host.lifecycle != Lifecycle::Registered).collect();
+    for (bmc, answer) in &seen.bmcs {
+        meet_bmc(score, seen, bmc, answer, &mut plan);
+    }
+    let bound_bmcs = seen.hosts.iter().filter(|host| host.bmc.is_some()).count();
+    let expected = score.expect.unwrap_or(seen.bmcs.len() + bound_bmcs);
+    if known.len() < expected {
+        let missing = expected - known.len();
+        let hosts = if missing == 1 { "host" } else { "hosts" };
+        let last = seen
+            .evidence
+            .last()
+            .map_or_else(|| "nothing was heard yet".to_owned(), |line| format!("last heard: {line}"));
+        plan.deferred.push(Deferred {
+            key: "hosts".to_owned(),
+            waits_for: format!("{missing} more {hosts} to report ({} of {expected} known)", known.len()),
+            hint: Some(format!("{last}; switch the machines on and let them boot from the network")),
+            limit_s: Some(score.limit_s),
+        });
+    }
+    plan
+}
+
+/// A step that writes the inventory only.
+fn record(
+    key: String,
+    target: String,
+    sentence: String,
+    text: String,
+    action: InventoryAction,
+) -> Step<InventoryAction> {
+    Step {
+        changes: vec![Change::Record { name: target.clone(), text }],
+        target,
+        sentence,
+        expects: BTreeMap::new(),
+        after: Vec::new(),
+        bound: Bound::new(3, 30),
+        budgets: Vec::new(),
+        effects: Vec::new(),
+        one_shot: false,
+        action,
+        key,
+    }
+}
+
+/// Whether the host's NICs are plain now: an installed host shows its bond's MAC, on a LAG.
+fn is_live(seen: &Observed, host: &Host) -> bool {
+    let installed =
+        |state: OrderState| matches!(state, OrderState::Installed | OrderState::Bonded | OrderState::Complete);
+    !host.nics.is_empty() && !seen.orders.iter().any(|order| order.id.host == host.id && installed(order.state))
+}
+
+fn trace_cables(seen: &Observed, host: &Host, plan: &mut Plan<InventoryAction>) {
+    if !is_live(seen, host) {
+        return;
+    }
+    let mut unheard = Vec::new();
+    for nic in host.nics.iter().filter(|nic| nic.carrier == Some(true)) {
+        let port = seen.witnesses().hear(host, nic);
+        if port != nic.port {
+            let said = match port.verdict() {
+                PortWitness::Agreed(at) => format!("is plugged into {at}"),
+                PortWitness::Disputed(text) => format!("is disputed: {text}"),
+                PortWitness::Unknown => "is not known".to_owned(),
+            };
+            let said_by = port.iter().map(|(kind, at)| format!("{kind}: {at}")).collect::<Vec<_>>().join(", ");
+            plan.steps.push(record(
+                format!("{}/port/{}", host.id, nic.name),
+                format!("host {}", host.label()),
+                format!("record that {} of {} {said}", nic.name, host.name),
+                said_by,
+                InventoryAction::RecordPort { host: host.id.clone(), nic: nic.mac, port: port.clone() },
+            ));
+        }
+        if port.verdict() == PortWitness::Unknown || port.iter().all(|(kind, _)| kind != WitnessKind::AgentLldp) {
+            unheard.push(nic.name.as_str());
+        }
+    }
+    let Some((address, read_at)) = host.address.zip(host.last_seen).filter(|_| !unheard.is_empty()) else { return };
+    let first_read = host.discovered_at.unwrap_or(read_at);
+    if seen.now.duration_since(first_read).as_secs() > LLDP_PATIENCE_S || seen.agents.contains(&address) {
+        return;
+    }
+    let nics = unheard.join(", ");
+    if seen.now.duration_since(read_at).as_secs() >= READ_AGAIN_S {
+        let sentence = format!("read {} again: {nics} had heard no LLDP", host.name);
+        let action = InventoryAction::ReadReport { address };
+        let target = format!("agent at {address}");
+        plan.steps.push(record(format!("read/{address}"), target, sentence, "LLDP neighbours".to_owned(), action));
+    } else {
+        plan.deferred.push(Deferred {
+            key: format!("{}/lldp", host.id),
+            waits_for: format!("LLDP on {nics} of {}", host.label()),
+            hint: Some("switches send it every 30 s; without it the MAC table alone is the witness".to_owned()),
+            limit_s: None,
+        });
+    }
+}
+
+fn meet_bmc(score: &InventoryScore, seen: &Observed, bmc: &BmcId, answer: &BmcSeen, plan: &mut Plan<InventoryAction>) {
+    let (power, uuid) = match answer {
+        BmcSeen::Answers { power, uuid } => (power, uuid),
+        BmcSeen::Silent(why) => {
+            plan.deferred.push(Deferred {
+                key: format!("bmc/{bmc}"),
+                waits_for: format!("BMC {bmc} to answer: {why}"),
+                hint: Some(format!("check address and cable of BMC {bmc}, or remove it from the site file")),
+                limit_s: Some(score.limit_s),
+            });
+            return;
+        }
+    };
+    let is_its = |host: &&Host| uuid.zip(host.identity.uuid).is_some_and(|(a, b)| identity::same_uuid(a, b));
+    if let Some(host) = seen.hosts.iter().find(is_its) {
+        plan.steps.push(record(
+            format!("bmc/{bmc}/bind"),
+            format!("host {}", host.label()),
+            format!("record that BMC {bmc} belongs to {}", host.name),
+            format!("both have system UUID {}", host.identity.uuid.unwrap_or_default()),
+            InventoryAction::RecordBmc { host: host.id.clone(), bmc: bmc.clone() },
+        ));
+    } else if score.power_on && *power == PowerState::Off {
+        power_on(seen, bmc, plan);
+    }
+}
+
+/// A boot of a machine whose cables nobody knows: any port that no known host is behind may be its own.
+fn power_on(seen: &Observed, bmc: &BmcId, plan: &mut Plan<InventoryAction>) {
+    let claimed: Vec<_> = seen.hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.agreed()).collect();
+    let free =
+        seen.ports.iter().filter(|status| seen.host_ports.contains(&status.port) && !claimed.contains(&status.port));
+    let ports = free.map(|status| (status.port.clone(), status.mode.kind())).collect();
+    let stand_in = HostId::derive(&format!("bmc {bmc}"), 0);
+    plan.situations.insert(stand_in.clone(), Situation { stage: Stage::Idle, ports });
+    plan.steps.push(Step {
+        key: format!("bmc/{bmc}/power-on"),
+        target: format!("BMC {bmc}"),
+        sentence: format!("switch on the machine behind BMC {bmc}, to boot the inventory environment"),
+        changes: Vec::new(),
+        expects: BTreeMap::new(),
+        after: Vec::new(),
+        bound: Bound::new(3, 120),
+        budgets: vec![format!("bmc/{bmc}")],
+        effects: vec![Effect::NetworkBoot { host: stand_in }],
+        one_shot: false,
+        action: InventoryAction::PowerOn { bmc: bmc.clone() },
+    });
+}

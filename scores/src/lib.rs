@@ -1,0 +1,13 @@
+//! What a user wants of a site: one folder per Score.
+//!
+//! A Score sees `harmony-core` and `harmony-templates`, never a driver: it names the capabilities
+//! that it needs by its bound on the Topology. In each folder `mod.rs` holds the Score, `plan.rs`
+//! its pure planning, and the other files what its steps do.
+
+pub mod host_provisioning;
+pub mod inventory;
+pub mod switch_automation;
+
+pub use host_provisioning::HostProvisioningScore;
+pub use inventory::InventoryScore;
+pub use switch_automation::SwitchAutomationScore;
