@@ -7,6 +7,8 @@
 pub mod host_provisioning;
 pub mod inventory;
 pub mod switch_automation;
+#[cfg(test)]
+mod testing;
 
 pub use host_provisioning::HostProvisioningScore;
 pub use inventory::InventoryScore;

@@ -35,6 +35,7 @@ pub fn absorb(host: &mut Host, report: &v1::Report) {
     host.nics = nics(std::mem::take(&mut host.nics), report);
     host.disks = report.disks.iter().enumerate().map(|(index, disk)| self::disk(report, index, disk)).collect();
     host.disks.sort_by(|a, b| a.name.cmp(&b.name));
+    host.disks.dedup_by(|a, b| a.name == b.name);
 }
 
 /// The permanent MAC; where that is unknown, the one in use, unless a bond may have changed it.
@@ -156,6 +157,7 @@ mod tests {
             disks: Vec::new(),
             address: None,
             bmc: None,
+            discovered_at: None,
             last_seen: None,
             revision: 0,
         }
@@ -275,5 +277,8 @@ mod tests {
         assert_eq!(host.disks[0].serial.as_deref(), Some("D1"));
         assert_eq!(host.disks[1].signatures, ["unreadable: input/output error"]);
         assert_eq!(host.disks[2].signatures, ["gpt", "vdc1 xfs", "vdc2 of unknown contents"]);
+        said.disks = vec![said.disks[0].clone(), said.disks[0].clone()];
+        absorb(&mut host, &said);
+        assert_eq!(host.disks.len(), 1, "a name is one disk, whatever a report says");
     }
 }

@@ -338,13 +338,14 @@ pub struct Unread {
 }
 
 impl Report {
-    /// Why the fact at this JSON pointer is absent, if it was said there or above.
+    /// Why the fact at this JSON pointer is absent, if it was said there or above; the nearest counts.
     #[must_use]
     pub fn why_absent(&self, fact: &str) -> Option<&str> {
         let covers = |unread: &&Unread| {
             fact.strip_prefix(&*unread.fact).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        self.unread.iter().find(covers).map(|unread| &*unread.reason)
+        let nearest = self.unread.iter().filter(covers).max_by_key(|unread| unread.fact.len());
+        nearest.map(|unread| &*unread.reason)
     }
 }
 
@@ -388,6 +389,7 @@ pub(super) mod tests {
                 ..Nic::default()
             }],
             unread: vec![
+                Unread { fact: "/nics".into(), reason: "cut".into() },
                 Unread { fact: "/nics/0".into(), reason: "gone".into() },
                 Unread { fact: "/cpu/model".into(), reason: "no /proc".into() },
             ],
@@ -400,7 +402,7 @@ pub(super) mod tests {
         let report = sample();
         assert_eq!(report.why_absent("/nics/0/speed_mbps"), Some("gone"));
         assert_eq!(report.why_absent("/cpu/model"), Some("no /proc"));
-        assert_eq!(report.why_absent("/nics/01"), None);
+        assert_eq!(report.why_absent("/nics/01"), Some("cut"));
         assert_eq!(report.why_absent("/cpu"), None);
     }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Context, Plan, Recovery, Score, ScoreError, StepContext};
 use crate::capability::Topology;
+use crate::host::Role;
 
 /// What a Score saw and what it plans.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub trait AnyScore<T: Topology>: Send + Sync {
         cx: &Context<'_, T>,
         names: &[String],
     ) -> Result<BTreeMap<String, String>, ScoreError>;
+    /// As [`Score::roles`].
+    fn roles(&self) -> Vec<Role>;
     /// As [`Score::poll_interval`].
     fn poll_interval(&self) -> Duration;
 }
@@ -85,6 +88,10 @@ impl<T: Topology, S: Score<T>> AnyScore<T> for S {
         names: &[String],
     ) -> Result<BTreeMap<String, String>, ScoreError> {
         Score::current_facts(self, cx, names).await
+    }
+
+    fn roles(&self) -> Vec<Role> {
+        Score::roles(self)
     }
 
     fn poll_interval(&self) -> Duration {

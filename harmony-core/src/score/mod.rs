@@ -30,6 +30,7 @@ pub use plan::{Bound, Change, Deferred, Plan, Step, StepSummary};
 pub use render::render;
 
 use crate::capability::Topology;
+use crate::host::Role;
 
 /// Whether a one-shot act, begun by a run that was killed, has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,11 @@ pub trait Score<T: Topology>: Send + Sync {
         let mut facts = self.facts(&self.observe(cx).await?);
         facts.retain(|name, _| names.contains(name));
         Ok(facts)
+    }
+
+    /// The roles that it wants hosts to have, for whoever assigns them.
+    fn roles(&self) -> Vec<Role> {
+        Vec::new()
     }
 
     /// How often the world is looked at while something is waited for.

@@ -279,6 +279,10 @@ where
         }
     }
 
+    fn roles(&self) -> Vec<Role> {
+        self.roles.clone()
+    }
+
     async fn current_facts(
         &self,
         cx: &Context<'_, T>,
