@@ -120,8 +120,10 @@ impl Memory {
         for deferred in &plan.deferred {
             let since = *self.waiting_since.entry(deferred.key.clone()).or_insert_with(Instant::now);
             if let Some(limit) = deferred.limit_s.filter(|limit| since.elapsed() >= Duration::from_secs(*limit)) {
-                let error = format!("waited {limit} s for {}", deferred.waits_for);
-                return Some(Outcome::Failed { error, hint: deferred.hint.clone() });
+                let mut errors = self.errors();
+                errors.push(format!("waited {limit} s for {}", deferred.waits_for));
+                let hint = self.failed.values().find_map(|(_, hint)| hint.clone()).or_else(|| deferred.hint.clone());
+                return Some(Outcome::Failed { error: errors.join("\n"), hint });
             }
         }
         None
@@ -187,9 +189,14 @@ impl Memory {
         }
     }
 
-    fn failure(&self) -> Outcome {
+    fn errors(&self) -> Vec<String> {
         let mut errors: Vec<String> = self.failed.values().map(|(error, _)| error.clone()).collect();
         errors.dedup();
+        errors
+    }
+
+    fn failure(&self) -> Outcome {
+        let errors = self.errors();
         let error = if errors.is_empty() { "steps wait for each other".to_owned() } else { errors.join("\n") };
         Outcome::Failed { error, hint: self.failed.values().find_map(|(_, hint)| hint.clone()) }
     }

@@ -45,10 +45,7 @@ where
     let order = order(scx, id).await?;
     let topology = scx.cx.topology;
     loop {
-        let missing = match bond_is_up(topology, &order).await? {
-            None => break,
-            Some(missing) => missing,
-        };
+        let Some(missing) = what_is_missing(topology, &order).await else { break };
         let mut lines = vec![missing.clone()];
         lines.extend(topology.recent_log(order.bond.mac, 2).await.unwrap_or_default());
         if scx.remaining() < LOOK * 3 {
@@ -70,18 +67,18 @@ where
     Ok(())
 }
 
-/// `None` when the bond is up; otherwise what is missing. A refused host key or login is an error.
-async fn bond_is_up<T: HostControl>(topology: &T, order: &Order) -> Result<Option<String>, ScoreError> {
+/// `None` when the bond is up; otherwise what is missing. A refused login is no error yet: until it has
+/// restarted, the installer's own system answers.
+async fn what_is_missing<T: HostControl>(topology: &T, order: &Order) -> Option<String> {
     let name = match topology.run(&target(order), "hostname", COMMAND).await {
         Ok(output) => output.stdout.trim().to_owned(),
-        Err(error) if error.kind() == FailureKind::Rejected => return Err(error.into()),
-        Err(error) => return Ok(Some(chain(&error))),
+        Err(error) => return Some(chain(&error)),
     };
     if name.split('.').next() != Some(order.hostname.short()) {
         let shown: String = name.chars().take(64).flat_map(char::escape_default).collect();
-        return Ok(Some(format!("the host at {} calls itself `{shown}`, not {}", order.address, order.hostname)));
+        return Some(format!("the host at {} calls itself `{shown}`, not {}", order.address, order.hostname));
     }
-    Ok(match read_host(topology, order).await {
+    match read_host(topology, order).await {
         Err(missing) => Some(missing),
         Ok(bond) if !bond.is_lacp => Some(format!("{} is not in 802.3ad mode", order.bond.name)),
         Ok(bond) => {
@@ -90,7 +87,7 @@ async fn bond_is_up<T: HostControl>(topology: &T, order: &Order) -> Result<Optio
             let absent: Vec<String> = wanted.difference(&members).map(ToString::to_string).collect();
             (!absent.is_empty()).then(|| format!("not in {} yet: {}", order.bond.name, absent.join(", ")))
         }
-    })
+    }
 }
 
 /// Bundles the ports, verifies both ends, and goes back to access if they do not agree in time.

@@ -26,6 +26,9 @@ use serde::{Deserialize, Serialize};
 
 pub use observe::Observed;
 
+/// Between two readings of a host that has not heard LLDP yet.
+const READ_AGAIN: Duration = Duration::from_secs(4);
+
 /// Wants machines to be known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InventoryScore {
@@ -63,6 +66,13 @@ pub enum InventoryAction {
     /// Reads and stores the report of the agent at an address.
     ReadReport {
         /// The address.
+        address: IpAddr,
+    },
+    /// Reads a host's agent again and again, until each connected NIC has heard LLDP or it is given up.
+    HearLldp {
+        /// The host.
+        host: HostId,
+        /// Where it answers.
         address: IpAddr,
     },
     /// Stores which switch port a NIC is plugged into, as the witnesses say.
@@ -120,15 +130,8 @@ where
                 topology.set_next_boot(bmc, BootDevice::Network, None).await?;
                 topology.power(bmc, PowerAction::On).await?;
             }
-            InventoryAction::ReadReport { address } => {
-                let reply = topology.fetch_report(*address).await?;
-                let body = std::str::from_utf8(&reply.body).map_err(|source| {
-                    DeviceError::new(FailureKind::Invalid, format!("the agent at {address} does not answer in UTF-8"))
-                        .because(source)
-                        .hint(format!("look at it: curl http://{}/", reply.address))
-                })?;
-                store.record_report(*address, body, scx.cx.clock.now()).await?;
-            }
+            InventoryAction::ReadReport { address } => read_report(scx, *address).await?,
+            InventoryAction::HearLldp { host, address } => hear_lldp(scx, host, *address).await?,
             InventoryAction::RecordPort { host, nic, port } => store.set_port_witnesses(host, *nic, port).await?,
             InventoryAction::RecordBmc { host, bmc } => store.set_bmc(host, bmc).await?,
         }
@@ -137,5 +140,33 @@ where
 
     fn poll_interval(&self) -> Duration {
         Duration::from_secs(1)
+    }
+}
+
+async fn read_report<T: HostDiscovery>(scx: &StepContext<'_, T>, address: IpAddr) -> Result<(), ScoreError> {
+    let reply = scx.cx.topology.fetch_report(address).await?;
+    let body = std::str::from_utf8(&reply.body).map_err(|source| {
+        DeviceError::new(FailureKind::Invalid, format!("the agent at {address} does not answer in UTF-8"))
+            .because(source)
+            .hint(format!("look at it: curl http://{}/", reply.address))
+    })?;
+    scx.cx.store.record_report(address, body, scx.cx.clock.now()).await?;
+    Ok(())
+}
+
+async fn hear_lldp<T: HostDiscovery>(scx: &StepContext<'_, T>, id: &HostId, address: IpAddr) -> Result<(), ScoreError> {
+    loop {
+        let Some(host) = scx.cx.store.host(id).await? else { return Ok(()) };
+        let silent: Vec<&str> = host.nics.iter().filter(|n| n.carrier == Some(true) && n.lldp.is_empty()).map(|n| n.name.as_str()).collect();
+        let waited = host.discovered_at.map_or(i64::MAX, |at| scx.cx.clock.now().duration_since(at).as_secs());
+        if silent.is_empty() || waited > plan::LLDP_PATIENCE_S {
+            return Ok(());
+        }
+        scx.waiting(format!("LLDP on {} of {}", silent.join(", "), host.label()), Vec::new()).await?;
+        scx.pause(READ_AGAIN).await?;
+        // A host that does not answer just now may answer next time; its report was read before.
+        if let Err(error) = read_report(scx, address).await {
+            scx.waiting(format!("{} to answer again", host.label()), vec![harmony_core::error::chain(&error)]).await?;
+        }
     }
 }

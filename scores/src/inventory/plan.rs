@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use harmony_core::boot::{Effect, OrderState, Situation, Stage};
+use harmony_core::boot::{Effect, OrderState, Situation, Stage, compat};
 use harmony_core::capability::PowerState;
 use harmony_core::host::{BmcId, Host, HostId, Lifecycle, PortWitness, WitnessKind, identity};
 use harmony_core::score::{Bound, Change, Deferred, Plan, Step};
@@ -11,9 +11,7 @@ use super::observe::BmcSeen;
 use super::{InventoryAction, InventoryScore, Observed};
 
 /// LLDP is sent every 30 s by most switches: so long a host is read again until it has heard some.
-const LLDP_PATIENCE_S: i64 = 40;
-/// Seconds between two readings of a host that has not heard LLDP yet.
-const READ_AGAIN_S: i64 = 5;
+pub(super) const LLDP_PATIENCE_S: i64 = 40;
 
 pub(super) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAction> {
     let mut plan = Plan::default();
@@ -21,7 +19,9 @@ pub(super) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAct
         let sentence = format!("read the hardware report of the agent at {address}");
         let text = "host, NICs and disks as reported".to_owned();
         let action = InventoryAction::ReadReport { address: *address };
-        plan.steps.push(record(format!("read/{address}"), format!("agent at {address}"), sentence, text, action));
+        let mut step = record(format!("read/{address}"), format!("agent at {address}"), sentence, text, action);
+        step.bound = Bound::new(5, 30);
+        plan.steps.push(step);
     }
     for host in &seen.hosts {
         trace_cables(seen, host, &mut plan);
@@ -105,25 +105,18 @@ fn trace_cables(seen: &Observed, host: &Host, plan: &mut Plan<InventoryAction>) 
             unheard.push(nic.name.as_str());
         }
     }
-    let Some((address, read_at)) = host.address.zip(host.last_seen).filter(|_| !unheard.is_empty()) else { return };
-    let first_read = host.discovered_at.unwrap_or(read_at);
-    if seen.now.duration_since(first_read).as_secs() > LLDP_PATIENCE_S || seen.agents.contains(&address) {
+    let Some((address, first_read)) = host.address.zip(host.discovered_at).filter(|_| !unheard.is_empty()) else { return };
+    let left = LLDP_PATIENCE_S - seen.now.duration_since(first_read).as_secs();
+    if left <= 0 || seen.agents.contains(&address) {
         return;
     }
     let nics = unheard.join(", ");
-    if seen.now.duration_since(read_at).as_secs() >= READ_AGAIN_S {
-        let sentence = format!("read {} again: {nics} had heard no LLDP", host.name);
-        let action = InventoryAction::ReadReport { address };
-        let target = format!("agent at {address}");
-        plan.steps.push(record(format!("read/{address}"), target, sentence, "LLDP neighbours".to_owned(), action));
-    } else {
-        plan.deferred.push(Deferred {
-            key: format!("{}/lldp", host.id),
-            waits_for: format!("LLDP on {nics} of {}", host.label()),
-            hint: Some("switches send it every 30 s; without it the MAC table alone is the witness".to_owned()),
-            limit_s: None,
-        });
-    }
+    let sentence = format!("read {} again until {nics} heard LLDP, at most {LLDP_PATIENCE_S} s", host.name);
+    let action = InventoryAction::HearLldp { host: host.id.clone(), address };
+    let text = "LLDP neighbours; without them the MAC table alone is the witness".to_owned();
+    let mut step = record(format!("{}/lldp", host.id), format!("host {}", host.label()), sentence, text, action);
+    step.bound = Bound::new(1, LLDP_PATIENCE_S.unsigned_abs() + 30);
+    plan.steps.push(step);
 }
 
 fn meet_bmc(score: &InventoryScore, seen: &Observed, bmc: &BmcId, answer: &BmcSeen, plan: &mut Plan<InventoryAction>) {
@@ -149,16 +142,27 @@ fn meet_bmc(score: &InventoryScore, seen: &Observed, bmc: &BmcId, answer: &BmcSe
             InventoryAction::RecordBmc { host: host.id.clone(), bmc: bmc.clone() },
         ));
     } else if score.power_on && *power == PowerState::Off {
-        power_on(seen, bmc, plan);
+        power_on(score, seen, bmc, plan);
     }
 }
 
 /// A boot of a machine whose cables nobody knows: any port that no known host is behind may be its own.
-fn power_on(seen: &Observed, bmc: &BmcId, plan: &mut Plan<InventoryAction>) {
+fn power_on(score: &InventoryScore, seen: &Observed, bmc: &BmcId, plan: &mut Plan<InventoryAction>) {
     let claimed: Vec<_> = seen.hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.agreed()).collect();
     let free =
         seen.ports.iter().filter(|status| seen.host_ports.contains(&status.port) && !claimed.contains(&status.port));
-    let ports = free.map(|status| (status.port.clone(), status.mode.kind())).collect();
+    let ports: BTreeMap<_, _> = free.map(|status| (status.port.clone(), status.mode.kind())).collect();
+    let closed: Vec<String> =
+        ports.iter().filter(|(_, kind)| !compat::compatible(Stage::Firmware, **kind)).map(|(port, _)| port.to_string()).collect();
+    if !closed.is_empty() {
+        plan.deferred.push(Deferred {
+            key: format!("bmc/{bmc}/ports"),
+            waits_for: format!("access mode on {} before the machine behind BMC {bmc} boots: any of them may be its own", closed.join(", ")),
+            hint: Some("SwitchAutomationScore::ready_to_boot puts them in access mode; let it come before this Score".to_owned()),
+            limit_s: Some(score.limit_s),
+        });
+        return;
+    }
     let stand_in = HostId::derive(&format!("bmc {bmc}"), 0);
     plan.situations.insert(stand_in.clone(), Situation { stage: Stage::Idle, ports });
     plan.steps.push(Step {
