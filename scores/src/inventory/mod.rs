@@ -23,26 +23,45 @@ use harmony_core::host::{BmcId, HostId, PortWitnesses};
 use harmony_core::net::MacAddress;
 use harmony_core::score::{Change, Context, Plan, Score, ScoreError, StepContext};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 pub use observe::Observed;
 
+/// Between two searches of the network for agents that did not announce themselves.
+const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two readings of a host that has not heard LLDP yet.
 const READ_AGAIN: Duration = Duration::from_secs(4);
 
+/// How many machines are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    /// The one behind each BMC.
+    EachBmc,
+    /// So many.
+    AtLeast(usize),
+    /// Whatever appears, for ever.
+    Any,
+}
+
 /// Wants machines to be known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct InventoryScore {
-    /// How many machines there must be; without it, as many as there are BMCs.
-    pub expect: Option<usize>,
+    /// How many machines there must be.
+    pub expect: Expected,
     /// Whether to switch on machines that are off and not known.
     pub power_on: bool,
     /// How long to wait for machines that have not reported, in seconds.
     pub limit_s: u64,
+    /// The last scan; announcements are looked at more often than the network is searched.
+    #[serde(skip)]
+    scanned: Mutex<Option<(Instant, Vec<IpAddr>)>>,
 }
 
 impl Default for InventoryScore {
     fn default() -> Self {
-        Self { expect: None, power_on: true, limit_s: 1800 }
+        Self { expect: Expected::EachBmc, power_on: true, limit_s: 1800, scanned: Mutex::default() }
     }
 }
 
@@ -50,7 +69,13 @@ impl InventoryScore {
     /// Wants this many machines.
     #[must_use]
     pub fn of(machines: usize) -> Self {
-        Self { expect: Some(machines), ..Self::default() }
+        Self { expect: Expected::AtLeast(machines), ..Self::default() }
+    }
+
+    /// Wants whatever machines appear, for ever, and switches none on.
+    #[must_use]
+    pub fn watching() -> Self {
+        Self { expect: Expected::Any, power_on: false, ..Self::default() }
     }
 }
 
@@ -106,7 +131,13 @@ where
     }
 
     async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
-        Observed::read(cx).await
+        let mut scanned = self.scanned.lock().await;
+        if scanned.as_ref().is_none_or(|(at, _)| at.elapsed() >= SCAN_INTERVAL) {
+            let found = cx.topology.scan().await?;
+            *scanned = Some((Instant::now(), found));
+        }
+        let found = scanned.as_ref().map(|(_, found)| found.as_slice()).unwrap_or_default();
+        Observed::read(cx, found).await
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan<InventoryAction>, ScoreError> {

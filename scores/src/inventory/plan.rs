@@ -8,7 +8,7 @@ use harmony_core::host::{BmcId, Host, HostId, Lifecycle, PortWitness, WitnessKin
 use harmony_core::score::{Bound, Change, Deferred, Plan, Step};
 
 use super::observe::BmcSeen;
-use super::{InventoryAction, InventoryScore, Observed};
+use super::{Expected, InventoryAction, InventoryScore, Observed};
 
 /// LLDP is sent every 30 s by most switches: so long a host is read again until it has heard some.
 pub(super) const LLDP_PATIENCE_S: i64 = 40;
@@ -30,21 +30,26 @@ pub(super) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAct
     for (bmc, answer) in &seen.bmcs {
         meet_bmc(score, seen, bmc, answer, &mut plan);
     }
+    let last = seen.evidence.last().map_or_else(|| "nothing was heard yet".to_owned(), |line| format!("last heard: {line}"));
+    let wait = |waits_for: String, limit_s: Option<u64>| Deferred {
+        key: "hosts".to_owned(),
+        waits_for,
+        hint: Some(format!("{last}; switch the machines on and let them boot from the network")),
+        limit_s,
+    };
     let bound_bmcs = seen.hosts.iter().filter(|host| host.bmc.is_some()).count();
-    let expected = score.expect.unwrap_or(seen.bmcs.len() + bound_bmcs);
-    if known.len() < expected {
-        let missing = expected - known.len();
+    let expected = match score.expect {
+        Expected::EachBmc => seen.bmcs.len() + bound_bmcs,
+        Expected::AtLeast(machines) => machines,
+        Expected::Any => {
+            plan.deferred.push(wait(format!("more hosts to report ({} known)", known.len()), None));
+            return plan;
+        }
+    };
+    if let Some(missing) = expected.checked_sub(known.len()).filter(|missing| *missing > 0) {
         let hosts = if missing == 1 { "host" } else { "hosts" };
-        let last = seen
-            .evidence
-            .last()
-            .map_or_else(|| "nothing was heard yet".to_owned(), |line| format!("last heard: {line}"));
-        plan.deferred.push(Deferred {
-            key: "hosts".to_owned(),
-            waits_for: format!("{missing} more {hosts} to report ({} of {expected} known)", known.len()),
-            hint: Some(format!("{last}; switch the machines on and let them boot from the network")),
-            limit_s: Some(score.limit_s),
-        });
+        let waits_for = format!("{missing} more {hosts} to report ({} of {expected} known)", known.len());
+        plan.deferred.push(wait(waits_for, Some(score.limit_s)));
     }
     plan
 }

@@ -1,0 +1,112 @@
+//! The `harmony` command: what belongs to a site rather than to one program.
+//!
+//! `mod.rs` holds the arguments; each command has a file of its own.
+
+mod hosts;
+mod inventory;
+mod journal;
+mod lab;
+mod serve;
+mod switch;
+
+pub(crate) use hosts::assign;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{CommandError, report};
+
+/// Bare metal to installed, bonded nodes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "harmony",
+    version,
+    after_help = "Examples:
+  harmony lab up                              a virtual rack on this machine (root)
+  harmony --site site.toml hosts              the inventory
+  harmony host show brisk-otter               one host, by id, name, role, MAC, serial or a part of one
+  harmony host assign brisk-otter master-0    give it a role
+  harmony inventory scan                      find agents on the provisioning network, read them
+  harmony inventory diff brisk-otter          what changed between its last two reports
+  harmony switch status                       ports, their mode and LACP state
+  harmony journal                             runs; `harmony journal 3` shows one again
+  harmony completions bash > /etc/bash_completion.d/harmony
+Exit code: 0 done, 1 failed or refused, 2 wrong arguments."
+)]
+struct Arguments {
+    /// The site file.
+    #[arg(long, global = true, env = "HARMONY_SITE", default_value = "site.toml", value_name = "FILE")]
+    site: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A virtual rack on this machine.
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
+    /// List the hosts of the inventory.
+    Hosts,
+    /// Look at one host, or decide about it.
+    #[command(subcommand)]
+    Host(hosts::HostCommand),
+    /// Find hosts, and compare what they reported.
+    #[command(subcommand)]
+    Inventory(inventory::InventoryCommand),
+    /// Look at the switches.
+    #[command(subcommand)]
+    Switch(switch::SwitchCommand),
+    /// Run the boot server and the DHCP server of the site until stopped.
+    Serve,
+    /// List runs, or show one again.
+    Journal {
+        /// The run's number.
+        run: Option<i64>,
+    },
+    /// Watch the site: hosts as they appear, and assign roles to them.
+    Tui,
+    /// Print the completion script of a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// Reads the command line and does what it says.
+pub async fn main() -> ExitCode {
+    let Arguments { site, json, command } = Arguments::parse();
+    let result = match command {
+        Command::Lab(command) => lab::run(command, json).await,
+        Command::Hosts => hosts::list(&site, json).await,
+        Command::Host(command) => hosts::run(&site, json, command).await,
+        Command::Inventory(command) => inventory::run(&site, json, command).await,
+        Command::Switch(command) => switch::run(&site, json, command).await,
+        Command::Serve => serve::run(&site).await,
+        Command::Journal { run } => journal::run(&site, json, run).await,
+        Command::Tui => return serve::watch(&site).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "harmony", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A value as JSON text.
+fn json_text(value: &impl serde::Serialize) -> Result<String, CommandError> {
+    let failed = |error| CommandError::new(format!("failed to write JSON: {error}"));
+    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(failed)
+}

@@ -1,0 +1,74 @@
+//! What users of Harmony depend on: a program says what its site offers (a Topology) and what it
+//! wants (Scores), and [`run`] gives it the whole command line.
+//!
+//! ```no_run
+//! # use harmony::prelude::*;
+//! # async fn program() -> Result<std::process::ExitCode, harmony::CommandError> {
+//! let (inventory, site) = harmony::open_site("site.toml").await?;
+//! let ports = site.network().host_ports.clone();
+//! let vlan = site.network().vlan;
+//! let scores: Vec<Box<dyn AnyScore<SiteTopology>>> = vec![
+//!     Box::new(SwitchAutomationScore::ready_to_boot(ports, vlan)),
+//!     Box::new(InventoryScore::of(3)),
+//! ];
+//! Ok(harmony::run(inventory, site, scores).await)
+//! # }
+//! ```
+//!
+//! Owns the command line, its output and its exit codes; decides nothing about sites or devices.
+//! Read next: [`run`] for programs of users, `command` for the `harmony` command.
+
+pub mod command;
+mod error;
+mod find;
+mod run;
+mod summary;
+
+pub use error::{CommandError, report};
+pub use find::{FindError, find_host};
+pub use run::run;
+pub use summary::summary;
+
+/// What a program of a user needs.
+pub mod prelude {
+    pub use harmony_core::capability::{ProvisioningNetwork, Topology};
+    pub use harmony_core::host::Role;
+    pub use harmony_core::score::AnyScore;
+    pub use harmony_inventory::Inventory;
+    pub use harmony_scores::{HostProvisioningScore, InventoryScore, SwitchAutomationScore};
+    pub use harmony_topologies::lab::{Lab, LabSpec};
+    pub use harmony_topologies::site::SiteTopology;
+
+    pub use crate::{CommandError, open_site, run};
+}
+
+use std::path::Path;
+use std::sync::Arc;
+
+use harmony_core::clock::SystemClock;
+use harmony_core::store::SharedStore;
+use harmony_inventory::Inventory;
+use harmony_topologies::site::{SiteFile, SiteTopology};
+
+/// Reads a site file, and opens the site's inventory (created on first use, in the folder that the
+/// file names) and its devices. Nothing is sent to any device.
+///
+/// # Errors
+/// What is wrong with the file, by line and key, or with the inventory.
+pub async fn open_site(path: impl AsRef<Path>) -> Result<(Inventory, SiteTopology), CommandError> {
+    let file = SiteFile::read(path.as_ref()).map_err(CommandError::from_error)?;
+    let inventory = open_database(&file).await?;
+    let topology = SiteTopology::new(file, Arc::new(inventory.clone()), Arc::new(SystemClock)).map_err(CommandError::from_error)?;
+    Ok((inventory, topology))
+}
+
+async fn open_database(file: &SiteFile) -> Result<Inventory, CommandError> {
+    let database = file.site.state.join("harmony.db");
+    Inventory::open(&database.to_string_lossy()).await.map_err(CommandError::from_error)
+}
+
+/// Opens the inventory of a site alone.
+pub(crate) async fn open_inventory(path: &Path) -> Result<SharedStore, CommandError> {
+    let file = SiteFile::read(path).map_err(CommandError::from_error)?;
+    Ok(Arc::new(open_database(&file).await?))
+}

@@ -1,0 +1,247 @@
+//! `site.toml`: which drivers a site has, where, and how its provisioning network is laid out.
+//!
+//! Owns the file's shape and its checks. Credentials are never in it, only the files or environment
+//! variables that hold them. Relative paths are relative to the file's own folder.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use harmony_core::capability::{AddressRange, NetworkPlan};
+use harmony_core::host::BmcId;
+use harmony_core::net::{PortRef, SwitchId, VlanId};
+use harmony_drivers::bmc::ipmi::{IpmiSpec, PasswordSource};
+use harmony_drivers::dhcp::dnsmasq::DnsmasqSpec;
+use harmony_drivers::host::ssh::SshSpec;
+use harmony_drivers::switch::openvswitch::OpenVswitchSpec;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use super::SiteError;
+
+/// A site file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteFile {
+    /// `[site]`.
+    pub site: SiteSection,
+    /// `[network]`.
+    pub network: NetworkSection,
+    /// `[switch.NAME]`.
+    #[serde(default)]
+    pub switch: BTreeMap<SwitchId, SwitchSpec>,
+    /// `[dhcp]`.
+    pub dhcp: DhcpSpec,
+    /// `[boot]`.
+    pub boot: BootSection,
+    /// `[ssh]`.
+    pub ssh: SshSpec,
+    /// `[agent]`.
+    #[serde(default)]
+    pub agent: AgentSection,
+    /// `[bmc.NAME]`.
+    #[serde(default)]
+    pub bmc: BTreeMap<BmcId, BmcSpec>,
+}
+
+/// `[site]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteSection {
+    /// Its name, in plans and on the screen.
+    pub name: String,
+    /// Folder of Harmony's own files: inventory, DHCP files, known hosts.
+    pub state: PathBuf,
+}
+
+/// `[network]`: the provisioning network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSection {
+    /// Its prefix.
+    pub cidr: Ipv4Net,
+    /// Harmony's own address in it.
+    pub address: Ipv4Addr,
+    /// Its VLAN, untagged on the hosts' ports.
+    pub vlan: VlanId,
+    /// First and last address for hosts that are not known yet.
+    pub pool: [Ipv4Addr; 2],
+    /// First and last address for reservations.
+    pub hosts: [Ipv4Addr; 2],
+    /// An IPv6 prefix to announce, which saves iPXE eight seconds a boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router_advertisement: Option<Ipv6Net>,
+}
+
+/// A switch and its driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum SwitchSpec {
+    /// Open vSwitch.
+    OpenVswitch(OpenVswitchSpec),
+}
+
+/// The DHCP server and its driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum DhcpSpec {
+    /// A dnsmasq that Harmony starts and owns.
+    Dnsmasq(DnsmasqSpec),
+}
+
+/// A BMC and its driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum BmcSpec {
+    /// IPMI 2.0, through ipmitool.
+    Ipmi(IpmiSpec),
+}
+
+/// The live environment that unknown hosts boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LiveFlavour {
+    /// A kernel and an initramfs that runs the agent.
+    Initramfs,
+    /// CentOS Stream 9's installer, with the Kickstart `inventory.ks`; `live_kernel` and
+    /// `live_initrd` are its `vmlinuz` and `initrd.img`, in `…/images/pxeboot/`.
+    Anaconda,
+}
+
+/// `[boot]`: Harmony's boot server and what it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootSection {
+    /// Where it listens for HTTP.
+    pub listen: SocketAddr,
+    /// Where it listens for TFTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tftp: Option<SocketAddr>,
+    /// Folder with `undionly.kpxe` and `ipxe.efi`.
+    pub tftp_root: PathBuf,
+    /// Folder that is served under `/os/`.
+    pub assets: PathBuf,
+    /// The inventory agent's binary.
+    pub agent: PathBuf,
+    /// Which live environment.
+    pub live: LiveFlavour,
+    /// Its kernel, `/os/…`.
+    pub live_kernel: String,
+    /// Its initramfs.
+    pub live_initrd: String,
+    /// Further arguments of it.
+    #[serde(default)]
+    pub live_args: String,
+    /// The installer's kernel.
+    pub install_kernel: String,
+    /// Its initramfs.
+    pub install_initrd: String,
+    /// Its root file system, where it has one of its own (CoreOS live).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_rootfs: Option<String>,
+    /// The disk image.
+    pub install_image: String,
+    /// Further arguments of it.
+    #[serde(default)]
+    pub install_args: String,
+}
+
+/// `[agent]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSection {
+    /// File with the token that agents ask of those who read them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl SiteFile {
+    /// Reads and checks a site file.
+    ///
+    /// # Errors
+    /// What is wrong, by file, line and key.
+    pub fn read(path: &Path) -> Result<Self, SiteError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SiteError::Read { path: path.to_owned(), source })?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = std::path::absolute(folder).map_err(|source| SiteError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path, &folder)
+    }
+
+    /// Parses a site file's text.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, SiteError> {
+        let mut file: Self = toml::from_str(text).map_err(|source| SiteError::Parse { path: path.to_owned(), source })?;
+        file.check().map_err(|(key, reason)| SiteError::Value { path: path.to_owned(), key, reason })?;
+        let boot = &mut file.boot;
+        for relative in [&mut file.site.state, &mut boot.tftp_root, &mut boot.assets, &mut boot.agent] {
+            *relative = folder.join(&*relative);
+        }
+        file.ssh.key_file = folder.join(&file.ssh.key_file);
+        if let Some(token) = &mut file.agent.token_file {
+            *token = folder.join(&*token);
+        }
+        for BmcSpec::Ipmi(spec) in file.bmc.values_mut() {
+            if let PasswordSource::File(path) = &mut spec.password {
+                *path = folder.join(&*path);
+            }
+        }
+        Ok(file)
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let network = &self.network;
+        for (key, [first, last]) in [("network.pool", network.pool), ("network.hosts", network.hosts)] {
+            if first > last {
+                return Err((key, format!("{first} comes after {last}")));
+            }
+            if let Some(outside) = [first, last].into_iter().find(|address| !network.cidr.contains(address)) {
+                return Err((key, format!("{outside} is not in {}", network.cidr)));
+            }
+            if (first..=last).contains(&network.address) {
+                return Err((key, format!("it contains Harmony's own address {}", network.address)));
+            }
+        }
+        if network.pool[0] <= network.hosts[1] && network.hosts[0] <= network.pool[1] {
+            return Err(("network.hosts", "it overlaps network.pool; an address for reservations must not be leased to others".into()));
+        }
+        if !network.cidr.contains(&network.address) {
+            return Err(("network.address", format!("{} is not in {}", network.address, network.cidr)));
+        }
+        if !self.boot.listen.ip().is_unspecified() && self.boot.listen.ip() != IpAddr::V4(network.address) {
+            return Err(("boot.listen", format!("hosts reach Harmony at {}, not at {}", network.address, self.boot.listen.ip())));
+        }
+        Ok(())
+    }
+
+    /// The provisioning network.
+    #[must_use]
+    pub fn network_plan(&self) -> NetworkPlan {
+        let network = &self.network;
+        let range = |[first, last]: [Ipv4Addr; 2]| AddressRange { first, last };
+        let ports = self.switch.iter().flat_map(|(id, spec)| {
+            let SwitchSpec::OpenVswitch(spec) = spec;
+            spec.host_ports.iter().map(|port| PortRef::new(id.clone(), port.clone()))
+        });
+        NetworkPlan {
+            cidr: IpNet::V4(network.cidr),
+            address: network.address.into(),
+            vlan: network.vlan,
+            pool: range(network.pool),
+            hosts: range(network.hosts),
+            host_ports: ports.collect(),
+        }
+    }
+
+    /// Where hosts reach the boot server.
+    #[must_use]
+    pub fn boot_address(&self) -> SocketAddr {
+        SocketAddr::new(self.network.address.into(), self.boot.listen.port())
+    }
+}
+
+/// Kernel arguments as a list.
+pub(super) fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}

@@ -1,0 +1,322 @@
+//! A site: the drivers that its file names, and the services that Harmony runs for it.
+//!
+//! Read next: `file` for the shape of `site.toml`.
+
+mod error;
+mod file;
+mod image;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use harmony_boot::{BootConfig, BootServer, StorePxe, TftpConfig};
+use harmony_core::capability::{
+    AgentReply, Bmc, BmcSet, BootDevice, BootEntry, CommandOutput, DhcpServer, HostControl, HostDiscovery, HostTarget,
+    InstallSource, LagSpec, Lease, LldpNeighbour, MacTableEntry, NetworkPlan, PortStatus, PowerAction, PowerState,
+    ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet, Topology,
+};
+use harmony_core::clock::SharedClock;
+use harmony_core::report::AGENT_PORT;
+use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
+use harmony_core::host::{BmcId, Firmware, HostId};
+use harmony_core::net::{Hostname, MacAddress, PortRef, VlanId};
+use harmony_core::secret::Secret;
+use harmony_core::store::SharedStore;
+use harmony_drivers::WriteLog;
+use harmony_drivers::bmc::ipmi::Ipmi;
+use harmony_drivers::dhcp::dnsmasq::{BootFiles, Dnsmasq, DnsmasqConfig};
+use harmony_drivers::host::discovery::NetworkDiscovery;
+use harmony_drivers::host::ssh::Ssh;
+use harmony_drivers::switch::openvswitch::OpenVswitch;
+use harmony_templates::LiveEnvironment;
+use ipnet::Ipv4Net;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+pub use error::SiteError;
+pub use file::{
+    AgentSection, BmcSpec, BootSection, DhcpSpec, LiveFlavour, NetworkSection, SiteFile, SiteSection, SwitchSpec,
+};
+
+/// A site by its file.
+pub struct SiteTopology {
+    file: SiteFile,
+    network: NetworkPlan,
+    store: SharedStore,
+    clock: SharedClock,
+    switches: SwitchSet,
+    bmcs: BmcSet,
+    dhcp: Dnsmasq,
+    pxe: StorePxe,
+    control: Ssh,
+    discovery: NetworkDiscovery,
+    agent_token: Option<Secret>,
+    boot: Mutex<Option<BootServer>>,
+    writes: WriteLog,
+}
+
+impl SiteTopology {
+    /// Makes the drivers. Nothing is sent to any device, and no service is started.
+    ///
+    /// # Errors
+    /// Values that a driver refuses, and credentials that cannot be read.
+    pub fn new(file: SiteFile, store: SharedStore, clock: SharedClock) -> Result<Self, SiteError> {
+        let writes = WriteLog::default();
+        let mut switches = SwitchSet::default();
+        for (id, SwitchSpec::OpenVswitch(spec)) in &file.switch {
+            let driver = OpenVswitch::new(id.clone(), spec.clone(), writes.clone());
+            switches.insert(id.clone(), Arc::new(driver));
+        }
+        let mut bmcs = BmcSet::default();
+        for (id, BmcSpec::Ipmi(spec)) in &file.bmc {
+            bmcs.insert(id.clone(), Arc::new(Ipmi::new(id.clone(), spec.clone(), writes.clone())));
+        }
+        let agent_token = file.agent.token_file.as_ref().map(read_secret).transpose()?;
+        let DhcpSpec::Dnsmasq(dhcp) = file.dhcp.clone();
+        let dhcp = Dnsmasq::new(dhcp, dnsmasq_config(&file)?, writes.clone())?;
+        let control = Ssh::new(file.ssh.clone(), &file.site.state, writes.clone())?;
+        let discovery = NetworkDiscovery::new(file.network.cidr, AGENT_PORT, agent_token.clone()).map_err(SiteError::Device)?;
+        let (network, pxe) = (file.network_plan(), StorePxe::new(store.clone()));
+        let boot = Mutex::new(None);
+        Ok(Self { file, network, store, clock, switches, bmcs, dhcp, pxe, control, discovery, agent_token, boot, writes })
+    }
+
+    /// The site's file.
+    #[must_use]
+    pub fn file(&self) -> &SiteFile {
+        &self.file
+    }
+
+    /// Every change that was sent to a device.
+    #[must_use]
+    pub fn writes(&self) -> &WriteLog {
+        &self.writes
+    }
+
+    /// What Harmony runs for the site, a line each.
+    #[must_use]
+    pub fn services(&self) -> Vec<String> {
+        let boot = &self.file.boot;
+        let mut lines = vec![format!("boot server: http://{}/boot.ipxe", self.file.boot_address())];
+        lines.extend(boot.tftp.map(|tftp| format!("TFTP: {tftp}, files in {}", boot.tftp_root.display())));
+        lines.push(format!("DHCP: dnsmasq, files in {}", self.file.site.state.join("dnsmasq").display()));
+        lines
+    }
+
+    /// Stops the services that Harmony runs for the site.
+    ///
+    /// # Errors
+    /// If the DHCP server cannot be stopped.
+    pub async fn stop_services(&self) -> DeviceResult<()> {
+        if let Some(server) = self.boot.lock().await.take() {
+            server.shutdown().await;
+        }
+        self.dhcp.stop().await
+    }
+
+    fn boot_config(&self) -> BootConfig {
+        let boot = &self.file.boot;
+        let live = match boot.live {
+            LiveFlavour::Initramfs => LiveEnvironment::Initramfs { kernel: boot.live_kernel.clone(), initrd: boot.live_initrd.clone() },
+            LiveFlavour::Anaconda => {
+                let tree = boot.live_kernel.split("/images/pxeboot/").next().unwrap_or(&boot.live_kernel);
+                LiveEnvironment::Anaconda { tree: tree.to_owned() }
+            }
+        };
+        BootConfig {
+            http: boot.listen,
+            tftp: boot.tftp.map(|listen| TftpConfig { listen, root: boot.tftp_root.clone() }),
+            base_url: Some(format!("http://{}", self.file.boot_address())),
+            assets: boot.assets.clone(),
+            agent: boot.agent.clone(),
+            authorized_keys: self.control.public_key(),
+            live,
+            live_args: file::words(&boot.live_args),
+            agent_token: self.agent_token.clone(),
+        }
+    }
+}
+
+fn read_secret(path: &PathBuf) -> Result<Secret, SiteError> {
+    let text = std::fs::read_to_string(path).map_err(|source| SiteError::Read { path: path.clone(), source })?;
+    Ok(Secret::new(text.trim()))
+}
+
+fn dnsmasq_config(file: &SiteFile) -> Result<DnsmasqConfig, SiteError> {
+    let network = &file.network;
+    let address = Ipv4Net::new(network.address, network.cidr.prefix_len())
+        .map_err(|error| SiteError::Value { path: PathBuf::new(), key: "network.cidr", reason: error.to_string() })?;
+    let base = format!("http://{}", file.boot_address());
+    Ok(DnsmasqConfig {
+        state_dir: file.site.state.join("dnsmasq"),
+        address,
+        pool: (network.pool[0], network.pool[1]),
+        lease: Duration::from_secs(600),
+        announce: network.router_advertisement,
+        boot: BootFiles {
+            script_url: format!("{base}/boot.ipxe"),
+            tftp: network.address,
+            bios: "undionly.kpxe".to_owned(),
+            efi64: "ipxe.efi".to_owned(),
+            efi64_url: format!("{base}/ipxe.efi"),
+        },
+    })
+}
+
+#[async_trait]
+impl Topology for SiteTopology {
+    fn name(&self) -> &str {
+        &self.file.site.name
+    }
+
+    async fn prepare(&self) -> DeviceResult<()> {
+        let mut boot = self.boot.lock().await;
+        if boot.is_none() {
+            let config = self.boot_config();
+            let listen = config.http;
+            let server = BootServer::start(config, self.store.clone(), self.clock.clone()).await.map_err(|source| {
+                DeviceError::new(FailureKind::Rejected, format!("failed to start the boot server on {listen}"))
+                    .because(source)
+                    .hint("is another harmony serving this site? its address is [boot] in the site file")
+            })?;
+            *boot = Some(server);
+        }
+        self.dhcp.ensure_running().await
+    }
+}
+
+impl ProvisioningNetwork for SiteTopology {
+    fn network(&self) -> &NetworkPlan {
+        &self.network
+    }
+
+    fn install_source(&self) -> DeviceResult<InstallSource> {
+        let boot = &self.file.boot;
+        let image = boot.assets.join(boot.install_image.trim_start_matches("/os/").trim_start_matches('/'));
+        Ok(InstallSource {
+            server: self.file.boot_address(),
+            kernel: boot.install_kernel.clone(),
+            initrd: boot.install_initrd.clone(),
+            rootfs: boot.install_rootfs.clone(),
+            image: boot.install_image.clone(),
+            image_sha256: image::sha256_of(&image)?,
+            args: file::words(&boot.install_args),
+            ssh_key: self.control.public_key(),
+        })
+    }
+}
+
+#[async_trait]
+impl Switch for SiteTopology {
+    async fn get_port_status(&self, ports: &[PortRef]) -> DeviceResult<Vec<PortStatus>> {
+        self.switches.get_port_status(ports).await
+    }
+    async fn set_ports_access_mode(&self, ports: &[PortRef], vlan: VlanId) -> DeviceResult<()> {
+        self.switches.set_ports_access_mode(ports, vlan).await
+    }
+    async fn set_ports_lacp_mode(&self, lag: &LagSpec) -> DeviceResult<()> {
+        self.switches.set_ports_lacp_mode(lag).await
+    }
+    async fn mac_table(&self) -> DeviceResult<Vec<MacTableEntry>> {
+        self.switches.mac_table().await
+    }
+    async fn lldp_neighbours(&self) -> DeviceResult<Vec<LldpNeighbour>> {
+        self.switches.lldp_neighbours().await
+    }
+    fn access_mode_commands(&self, ports: &[PortRef], vlan: VlanId) -> Vec<String> {
+        self.switches.access_mode_commands(ports, vlan)
+    }
+    fn lacp_mode_commands(&self, lag: &LagSpec) -> Vec<String> {
+        self.switches.lacp_mode_commands(lag)
+    }
+}
+
+#[async_trait]
+impl DhcpServer for SiteTopology {
+    async fn reservations(&self) -> DeviceResult<Vec<Reservation>> {
+        self.dhcp.reservations().await
+    }
+    async fn set_reservation(&self, reservation: &Reservation) -> DeviceResult<()> {
+        self.dhcp.set_reservation(reservation).await
+    }
+    async fn remove_reservation(&self, hostname: &Hostname) -> DeviceResult<()> {
+        self.dhcp.remove_reservation(hostname).await
+    }
+    async fn leases(&self) -> DeviceResult<Vec<Lease>> {
+        self.dhcp.leases().await
+    }
+    async fn recent_log(&self, mac: MacAddress, limit: usize) -> DeviceResult<Vec<String>> {
+        self.dhcp.recent_log(mac, limit).await
+    }
+    fn reservation_record(&self, reservation: &Reservation) -> (String, String) {
+        self.dhcp.reservation_record(reservation)
+    }
+}
+
+#[async_trait]
+impl PxeServer for SiteTopology {
+    async fn boot_entries(&self) -> DeviceResult<Vec<BootEntry>> {
+        self.pxe.boot_entries().await
+    }
+    async fn set_boot_entry(&self, entry: &BootEntry) -> DeviceResult<()> {
+        self.writes.record("boot", &self.file.site.name, format!("boot entry of {}", entry.host));
+        self.pxe.set_boot_entry(entry).await
+    }
+    async fn remove_boot_entry(&self, host: &HostId) -> DeviceResult<()> {
+        self.writes.record("boot", &self.file.site.name, format!("remove boot entry of {host}"));
+        self.pxe.remove_boot_entry(host).await
+    }
+}
+
+#[async_trait]
+impl Bmc for SiteTopology {
+    fn bmcs(&self) -> Vec<BmcId> {
+        self.bmcs.bmcs()
+    }
+    async fn system_uuid(&self, bmc: &BmcId) -> DeviceResult<Option<Uuid>> {
+        self.bmcs.system_uuid(bmc).await
+    }
+    async fn power_state(&self, bmc: &BmcId) -> DeviceResult<PowerState> {
+        self.bmcs.power_state(bmc).await
+    }
+    async fn power(&self, bmc: &BmcId, action: PowerAction) -> DeviceResult<()> {
+        self.bmcs.power(bmc, action).await
+    }
+    async fn set_next_boot(&self, bmc: &BmcId, device: BootDevice, firmware: Option<Firmware>) -> DeviceResult<()> {
+        self.bmcs.set_next_boot(bmc, device, firmware).await
+    }
+    fn power_commands(&self, bmc: &BmcId, action: PowerAction, device: BootDevice, firmware: Option<Firmware>) -> Vec<String> {
+        self.bmcs.power_commands(bmc, action, device, firmware)
+    }
+}
+
+#[async_trait]
+impl HostControl for SiteTopology {
+    async fn run(&self, target: &HostTarget, command: &str, timeout: Duration) -> DeviceResult<CommandOutput> {
+        self.control.run(target, command, timeout).await
+    }
+    async fn reboot(&self, target: &HostTarget) -> DeviceResult<()> {
+        self.control.reboot(target).await
+    }
+}
+
+#[async_trait]
+impl HostDiscovery for SiteTopology {
+    async fn scan(&self) -> DeviceResult<Vec<IpAddr>> {
+        self.discovery.scan().await
+    }
+    async fn fetch_report(&self, address: IpAddr) -> DeviceResult<AgentReply> {
+        self.discovery.fetch_report(address).await
+    }
+}
+
+/// The address of the boot server, for those who wait for it.
+impl SiteTopology {
+    /// Where the boot server answers, once it runs.
+    pub async fn boot_server(&self) -> Option<SocketAddr> {
+        self.boot.lock().await.as_ref().map(BootServer::http_addr)
+    }
+}

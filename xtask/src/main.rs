@@ -1,0 +1,55 @@
+//! Commands for those who develop Harmony: `cargo xtask COMMAND`.
+//!
+//! `setup` installs what the others need; `lab` runs the virtual rack; `test` runs every test.
+//! Knows nothing of Harmony's code: it builds and starts programs.
+
+mod bench;
+mod machine;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  lab [ARGS]     build, and run the example `virtual_rack` (ARGS go to it; default: apply --yes)
+  test [FILTER]  install what the tests need, then format, clippy and every test, the lab included
+  bench          the measurements that are promised, beside what they are compared with
+  agent          build the static inventory agent, and print its path and size
+  setup          install what the others need (Debian packages where root, the musl target)
+
+Examples:
+  cargo xtask lab
+  cargo xtask lab tui
+  cargo xtask test
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let result = match command.as_str() {
+        "lab" => run::lab(&rest),
+        "test" => test::test(&rest),
+        "bench" => bench::bench(),
+        "agent" => setup::toolchain().and_then(|()| run::agent()).map(|path| println!("{}", path.display())),
+        "setup" => setup::all(),
+        "" | "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            return if command.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+        other => {
+            eprintln!("error: there is no command `{other}`\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
