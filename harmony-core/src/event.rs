@@ -3,6 +3,8 @@
 //! A journal is a list of [`Record`]s; replayed through the TUI it shows the run again. Events
 //! carry copies of what they tell of, so that no reader needs the database.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -161,6 +163,8 @@ pub enum Event {
         outcome: Outcome,
         /// How long it took, in milliseconds.
         took_ms: u64,
+        /// How many changes were sent to devices, by driver; drivers that sent none are absent.
+        writes: BTreeMap<String, usize>,
     },
 }
 

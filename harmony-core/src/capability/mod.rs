@@ -24,6 +24,8 @@ pub use switch::{
     SwitchSet,
 };
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use crate::error::DeviceResult;
@@ -40,4 +42,9 @@ pub trait Topology: Send + Sync {
     /// # Errors
     /// If a service cannot be started; those that were started keep running.
     async fn prepare(&self) -> DeviceResult<()>;
+
+    /// How many changes were sent to devices since this Topology was made, by driver.
+    fn device_writes(&self) -> BTreeMap<String, usize> {
+        BTreeMap::new()
+    }
 }

@@ -72,6 +72,8 @@ pub(super) async fn converge<T: Topology>(
         }
         let poll = if waiting { score.poll_interval() } else { Duration::MAX };
         tokio::select! {
+            // In order, so that a simulated run can be repeated exactly.
+            biased;
             Some((step, ended)) = running.next(), if !running.is_empty() => {
                 memory.end(step, ended?);
                 // Steps that end together are planned for together.

@@ -139,6 +139,8 @@ impl Engine {
             .await?;
         let outcome = match topology.prepare().await {
             Ok(()) => tokio::select! {
+                // In order, so that a simulated run can be repeated exactly.
+                biased;
                 outcome = self.run_scores(&journal, topology, scores, saved) => outcome?,
                 Err(error) = journal.watch_hosts() => return Err(error.into()),
             },
@@ -148,7 +150,7 @@ impl Engine {
             },
         };
         let took_ms = millis(started.elapsed());
-        journal.tell(Event::RunFinished { outcome: outcome.clone(), took_ms }).await?;
+        journal.tell(Event::RunFinished { outcome: outcome.clone(), took_ms, writes: topology.device_writes() }).await?;
         journal.end(&outcome).await?;
         Ok(outcome)
     }

@@ -97,6 +97,8 @@ impl<T> StepContext<'_, T> {
     /// [`ScoreError::Stopped`] as soon as a person wants to stop.
     pub async fn pause(&self, interval: Duration) -> Result<(), ScoreError> {
         tokio::select! {
+            // In order, so that a simulated run can be repeated exactly.
+            biased;
             () = self.cx.stop.cancelled() => Err(ScoreError::Stopped),
             () = tokio::time::sleep(interval) => Ok(()),
         }
