@@ -110,12 +110,23 @@ impl Site {
                 .nics
                 .iter()
                 .filter_map(|nic| nic.port.agreed())
-                .map(|port| format!("{port} {}", self.world.port_mode(&port).map_or_else(String::new, |mode| mode.to_string())))
+                .map(|port| {
+                    format!("{port} {}", self.world.port_mode(&port).map_or_else(String::new, |mode| mode.to_string()))
+                })
                 .collect();
-            lines.push(format!("{} {} {role} [{}]", host.identity.serial.unwrap_or_default(), host.lifecycle, ports.join(", ")));
+            lines.push(format!(
+                "{} {} {role} [{}]",
+                host.identity.serial.unwrap_or_default(),
+                host.lifecycle,
+                ports.join(", ")
+            ));
         }
         let orders = self.store.orders().await.expect("orders");
-        lines.extend(orders.iter().map(|order| format!("{} {} {} {}", order.role, order.state, order.address, order.disk_serial)));
+        lines.extend(
+            orders
+                .iter()
+                .map(|order| format!("{} {} {} {}", order.role, order.state, order.address, order.disk_serial)),
+        );
         lines.sort();
         lines
     }
@@ -128,7 +139,14 @@ impl Site {
             assert_eq!(host.lifecycle, Lifecycle::Provisioned, "{context}: {}\n{}", host.label(), self.world.log());
         }
         for machine in self.world.machines() {
-            assert_eq!(machine.installs, 1, "{context}: {} was installed {} times\n{}", machine.name, machine.installs, self.world.log());
+            assert_eq!(
+                machine.installs,
+                1,
+                "{context}: {} was installed {} times\n{}",
+                machine.name,
+                machine.installs,
+                self.world.log()
+            );
         }
     }
 }

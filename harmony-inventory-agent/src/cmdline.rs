@@ -2,6 +2,7 @@
 //!
 //! The text itself never leaves this module, since it may hold a token.
 
+use crate::mac;
 use crate::root::{Reason, Root};
 
 /// Bytes read of the command line: `COMMAND_LINE_SIZE` is at most 4096 on the kernels we know.
@@ -59,9 +60,9 @@ impl Cmdline {
             match name {
                 "harmony.token" if !value.is_empty() => cmdline.token = Some(Token(value.to_owned())),
                 "harmony.announce" if !value.is_empty() => cmdline.announce = Some(value.to_owned()),
-                "harmony.bootmac" => cmdline.boot_mac = mac(value),
+                "harmony.bootmac" => cmdline.boot_mac = mac::normal(value),
                 // PXELINUX and iPXE put the hardware type in front: `01-52-54-…`.
-                "BOOTIF" => bootif = mac(value.get(3..).unwrap_or_default()).or_else(|| mac(value)),
+                "BOOTIF" => bootif = mac::normal(value.get(3..).unwrap_or_default()).or_else(|| mac::normal(value)),
                 _ => {}
             }
         }
@@ -86,14 +87,6 @@ fn arguments(text: &str) -> impl Iterator<Item = (&str, &str)> {
         let value = value.strip_prefix('"').unwrap_or(value);
         Some((name, value.strip_suffix('"').unwrap_or(value)))
     })
-}
-
-/// A MAC with colons or dashes, as the report writes it.
-fn mac(text: &str) -> Option<String> {
-    let text = text.replace('-', ":").to_ascii_lowercase();
-    let octets: Vec<&str> = text.split(':').collect();
-    let valid = |octet: &&str| octet.len() == 2 && octet.bytes().all(|b| b.is_ascii_hexdigit());
-    (octets.len() == 6 && octets.iter().all(valid)).then_some(text)
 }
 
 #[cfg(test)]

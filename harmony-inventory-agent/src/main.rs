@@ -1,2 +1,116 @@
-//! The inventory agent's program.
-fn main() {}
+//! The program `harmony-inventory-agent`: arguments in, one thread that serves. All else is in the library.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::thread;
+
+use harmony_core::report;
+use harmony_inventory_agent::announce::{self, Backoff};
+use harmony_inventory_agent::args::{Args, HELP};
+use harmony_inventory_agent::http::{self, Agent};
+use harmony_inventory_agent::lldp::Heard;
+use harmony_inventory_agent::lldp::listen::{SharedHeard, listen};
+use harmony_inventory_agent::log::say;
+use harmony_inventory_agent::{Cmdline, Root, collect};
+use tokio::net::TcpListener;
+
+/// The listener holds one frame and lists the NICs.
+const LISTENER_STACK_BYTES: usize = 128 << 10;
+
+/// Why the agent cannot run.
+#[derive(Debug, thiserror::Error)]
+enum MainError {
+    #[error("cannot read the kernel command line, which may hold a token: {0}")]
+    Cmdline(harmony_inventory_agent::Reason),
+    #[error("cannot start the runtime")]
+    Runtime(#[source] std::io::Error),
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("cannot start the thread that listens for LLDP")]
+    Listener(#[source] std::io::Error),
+    #[error("cannot serve")]
+    Serve(#[source] std::io::Error),
+    #[error("cannot make the report")]
+    Json(#[source] serde_json::Error),
+    #[error("cannot write to standard output")]
+    Write(#[source] std::io::Error),
+}
+
+fn main() -> ExitCode {
+    let args = match Args::parse(std::env::args_os().skip(1)) {
+        Ok(args) => args,
+        Err(error) => {
+            say(format_args!("error: {error}\nhint: `harmony-inventory-agent --help` lists the options"));
+            return ExitCode::from(2);
+        }
+    };
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("error: {error}"));
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                say(format_args!("  caused by: {cause}"));
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), MainError> {
+    match args {
+        Args::Help => print(HELP)?,
+        Args::Version => {
+            print(&format!("harmony-inventory-agent {} ({})\n", env!("CARGO_PKG_VERSION"), report::v1::SCHEMA))?
+        }
+        Args::Once { root } => {
+            let report = collect(&root.map_or_else(Root::live, Root::recorded), &Heard::default());
+            print(&(serde_json::to_string_pretty(&report).map_err(MainError::Json)? + "\n"))?;
+        }
+        Args::Serve { listen, root, links_up } => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let root = root.map_or_else(Root::live, Root::recorded);
+            runtime.map_err(MainError::Runtime)?.block_on(serve(listen, root, links_up))?;
+        }
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> Result<(), MainError> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(MainError::Write)
+}
+
+async fn serve(address: SocketAddr, root: Root, links_up: bool) -> Result<(), MainError> {
+    let cmdline = match Cmdline::read(&root) {
+        // Without it we do not know whom to answer.
+        Err(reason) if root.is_live() => return Err(MainError::Cmdline(reason)),
+        cmdline => cmdline.unwrap_or_default(),
+    };
+    let listener = TcpListener::bind(address).await.map_err(|error| MainError::Listen(address, error))?;
+    let address = listener.local_addr().map_err(|error| MainError::Listen(address, error))?;
+    say(format_args!("listening on http://{address}/"));
+
+    let heard = SharedHeard::default();
+    if root.is_live() {
+        let (root, heard) = (root.clone(), heard.clone());
+        let listening =
+            thread::Builder::new().stack_size(LISTENER_STACK_BYTES).spawn(move || listen(&root, &heard, links_up));
+        listening.map_err(MainError::Listener)?;
+    }
+    if let Some(url) = &cmdline.announce {
+        match url.parse() {
+            Ok(url) => {
+                let (token, root) = (cmdline.token.clone(), root.clone());
+                tokio::spawn(async move {
+                    let report = || collect(&root, &Heard::default());
+                    announce::announce(&url, token.as_ref(), address, Backoff::default(), report).await;
+                    say(format_args!("announced to {url}"));
+                });
+            }
+            Err(error) => say(format_args!("not announcing: {error}")),
+        }
+    }
+    http::serve(listener, Agent { root, heard, token: cmdline.token }).await.map_err(MainError::Serve)
+}

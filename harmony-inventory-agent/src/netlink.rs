@@ -89,8 +89,7 @@ fn dump<T>(ask: u16, body: &[u8], wanted: u16, parse: fn(&[u8]) -> Option<T>) ->
 }
 
 fn request(kind: u16, flags: u16, body: &[u8]) -> io::Result<OwnedFd> {
-    let socket =
-        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
     // `struct nlmsghdr`: length, type, flags, sequence, port.
     let mut message = Vec::with_capacity(16 + body.len());
     message.extend(((16 + body.len()) as u32).to_ne_bytes());

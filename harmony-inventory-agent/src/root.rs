@@ -38,7 +38,8 @@ impl Reason {
         Self(text.into())
     }
 
-    fn io(path: &str, error: &io::Error) -> Self {
+    /// What the kernel said of a file, whose path is relative to the root.
+    pub(crate) fn io(path: &str, error: &io::Error) -> Self {
         // Without `(os error 2)`, which says nothing more.
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
@@ -182,7 +183,7 @@ mod tests {
             fs::write(folder.path().join(name), "").expect("file");
         }
         let names = Root::recorded(folder.path()).names("").expect("names");
-        assert_eq!(names, ["sdb", "eth2", "eth10", "sdaa", "nvme9n1", "nvme10n1"]);
+        assert_eq!(names, ["eth2", "eth10", "sdb", "sdaa", "nvme9n1", "nvme10n1"]);
     }
 
     #[test]

@@ -23,7 +23,13 @@ async fn killed_at_every_journal_entry() {
             // Timing differs a little from run to run of the engine; this one was through already.
             continue;
         }
-        let done: Vec<String> = site.hosts().await.iter().filter(|h| h.lifecycle == Lifecycle::Provisioned).filter_map(|h| h.identity.serial.clone()).collect();
+        let done: Vec<String> = site
+            .hosts()
+            .await
+            .iter()
+            .filter(|h| h.lifecycle == Lifecycle::Provisioned)
+            .filter_map(|h| h.identity.serial.clone())
+            .collect();
         let before = site.world.machines();
         assert_eq!(site.apply().await, Outcome::Converged, "{context}\n{}", site.world.log());
         site.assert_finished(&context).await;
@@ -89,7 +95,8 @@ async fn the_journal_tells_the_whole_run() {
         Event::StepStarted { step, .. } => Some(step),
         _ => None,
     }) {
-        let ends = journal.iter().any(|record| matches!(&record.event, Event::StepFinished { step, .. } if step == started));
+        let ends =
+            journal.iter().any(|record| matches!(&record.event, Event::StepFinished { step, .. } if step == started));
         assert!(ends, "{started} has no end");
     }
 }

@@ -150,7 +150,9 @@ impl Engine {
             },
         };
         let took_ms = millis(started.elapsed());
-        journal.tell(Event::RunFinished { outcome: outcome.clone(), took_ms, writes: topology.device_writes() }).await?;
+        journal
+            .tell(Event::RunFinished { outcome: outcome.clone(), took_ms, writes: topology.device_writes() })
+            .await?;
         journal.end(&outcome).await?;
         Ok(outcome)
     }

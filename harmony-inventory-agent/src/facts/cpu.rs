@@ -85,7 +85,7 @@ fn cpu_list(text: &str) -> Result<BTreeSet<u32>, Reason> {
     let mut cpus = BTreeSet::new();
     for range in text.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        match (first.trim().parse(), last.trim().parse()) {
+        match (first.trim().parse::<u32>(), last.trim().parse::<u32>()) {
             (Ok(first), Ok(last)) if first <= last && last < MAX_CPUS => cpus.extend(first..=last),
             _ => return Err(Reason::new(format!("/{CPUS}/online: `{text}` is no list of CPUs"))),
         }

@@ -13,8 +13,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 pub(super) fn collect(root: &Root, smbios: &Result<Smbios, Reason>, notes: &mut Notes) -> Memory {
-    let mut memory =
-        Memory { total_bytes: notes.keep("/memory/total_bytes", total_bytes(root)), ..Memory::default() };
+    let mut memory = Memory { total_bytes: notes.keep("/memory/total_bytes", total_bytes(root)), ..Memory::default() };
     let smbios = match smbios {
         Ok(smbios) => smbios,
         Err(reason) => {
@@ -79,10 +78,42 @@ fn size_bytes(device: &Structure<'_>) -> Result<u64, Reason> {
 /// Source: DSP0134 3.7 table 78.
 fn kind(device: &Structure<'_>) -> Result<String, Reason> {
     const KINDS: [&str; 36] = [
-        "Other", "Unknown", "DRAM", "EDRAM", "VRAM", "SRAM", "RAM", "ROM", "Flash", "EEPROM", "FEPROM", "EPROM",
-        "CDRAM", "3DRAM", "SDRAM", "SGRAM", "RDRAM", "DDR", "DDR2", "DDR2 FB-DIMM", "Reserved", "Reserved",
-        "Reserved", "DDR3", "FBD2", "DDR4", "LPDDR", "LPDDR2", "LPDDR3", "LPDDR4", "Logical non-volatile device",
-        "HBM", "HBM2", "DDR5", "LPDDR5", "HBM3",
+        "Other",
+        "Unknown",
+        "DRAM",
+        "EDRAM",
+        "VRAM",
+        "SRAM",
+        "RAM",
+        "ROM",
+        "Flash",
+        "EEPROM",
+        "FEPROM",
+        "EPROM",
+        "CDRAM",
+        "3DRAM",
+        "SDRAM",
+        "SGRAM",
+        "RDRAM",
+        "DDR",
+        "DDR2",
+        "DDR2 FB-DIMM",
+        "Reserved",
+        "Reserved",
+        "Reserved",
+        "DDR3",
+        "FBD2",
+        "DDR4",
+        "LPDDR",
+        "LPDDR2",
+        "LPDDR3",
+        "LPDDR4",
+        "Logical non-volatile device",
+        "HBM",
+        "HBM2",
+        "DDR5",
+        "LPDDR5",
+        "HBM3",
     ];
     match device.byte(0x12) {
         Some(kind @ 1..) => match KINDS.get(usize::from(kind) - 1) {

@@ -8,6 +8,7 @@ use harmony_core::report::v1::{Address, Bond, Nic};
 use super::Notes;
 use crate::cmdline::Cmdline;
 use crate::lldp::Heard;
+use crate::mac;
 use crate::netlink::{self, Link, LinkAddress};
 use crate::root::{Reason, Root, file_name};
 
@@ -41,7 +42,7 @@ pub(super) fn collect(
         let file = |attribute: &str| format!("{NET}/{name}/{attribute}");
         let fact = |field: &str| format!("/nics/{at}/{field}");
         let index: Result<u32, Reason> = root.number(&file("ifindex"));
-        let mac = root.text(&file("address")).and_then(|text| mac(&text));
+        let mac = root.text(&file("address")).and_then(|text| parse_mac(&text));
         let heard_on = |index: u32| (heard.listened_s(index, now), heard.neighbours(index, now));
         let (listened_s, lldp) = match &index {
             Ok(index) => heard_on(*index),
@@ -51,10 +52,11 @@ pub(super) fn collect(
             permanent_mac: notes.keep(fact("permanent_mac"), permanent_mac(root, &kernel, &index, &name, &mac)),
             speed_mbps: notes.keep(fact("speed_mbps"), speed_mbps(root, &file("speed"))),
             duplex: notes.keep(fact("duplex"), duplex(root, &file("duplex"))),
-            carrier: notes.keep(fact("carrier"), root.flag(&file("carrier")).map_err(|reason| if_down(root, &name, reason))),
+            carrier: notes
+                .keep(fact("carrier"), root.flag(&file("carrier")).map_err(|reason| if_down(root, &name, reason))),
             driver: notes.keep(fact("driver"), root.link_name(&file("device/driver"))),
             pci_address: pci_address(root, &name),
-            bond: bond_of(root, &name),
+            bond: bond_of(root, &name).and_then(|bond| notes.keep(fact("bond"), bond)),
             addresses: kernel.addresses(&index, &fact("addresses"), notes),
             booted: None,
             lldp,
@@ -91,7 +93,7 @@ pub(super) fn bonds(root: &Root, notes: &mut Notes) -> Vec<Bond> {
         let members = root.text(&file("bonding/slaves")).unwrap_or_default();
         Bond {
             mode: notes.keep(fact("mode"), mode),
-            mac: notes.keep(fact("mac"), root.text(&file("address")).and_then(|text| mac(&text))),
+            mac: notes.keep(fact("mac"), root.text(&file("address")).and_then(|text| parse_mac(&text))),
             members: members.split_whitespace().take(MAX_ENTRIES).map(str::to_owned).collect(),
             addresses: kernel.addresses(&root.number(&file("ifindex")), &fact("addresses"), notes),
             name,
@@ -146,14 +148,16 @@ fn permanent_mac(
     if let (Ok(links), Ok(index)) = (&kernel.links, index)
         && let Some(Link { permanent_mac: Some(mac), .. }) = links.iter().find(|link| link.index == *index)
     {
-        return Ok(separated(*mac));
+        return Ok(mac::from_bytes(mac));
     }
     if let Ok(remembered) = root.text(&format!("{NET}/{name}/bonding_slave/perm_hwaddr")) {
-        return mac(&remembered);
+        return parse_mac(&remembered);
     }
     match root.number(&format!("{NET}/{name}/addr_assign_type"))? {
         PERMANENT => in_use.clone(),
-        kind => Err(Reason::new(format!("the driver tells none, and the MAC in use was set later (addr_assign_type {kind})"))),
+        kind => Err(Reason::new(format!(
+            "the driver tells none, and the MAC in use was set later (addr_assign_type {kind})"
+        ))),
     }
 }
 
@@ -178,7 +182,11 @@ fn duplex(root: &Root, file: &str) -> Result<String, Reason> {
 /// The kernel answers EINVAL when the driver has no link to speak of.
 fn no_link(reason: Reason) -> Reason {
     let text = reason.to_string();
-    if text.ends_with("Invalid argument") { Reason::new(format!("{text} (no link, or the driver does not tell)")) } else { reason }
+    if text.ends_with("Invalid argument") {
+        Reason::new(format!("{text} (no link, or the driver does not tell)"))
+    } else {
+        reason
+    }
 }
 
 fn if_down(root: &Root, name: &str, reason: Reason) -> Reason {
@@ -188,15 +196,17 @@ fn if_down(root: &Root, name: &str, reason: Reason) -> Reason {
     }
 }
 
-fn bond_of(root: &Root, name: &str) -> Option<String> {
-    // Only a member of a bond has `bonding_slave`; a `master` may also be a bridge.
-    root.exists(&format!("{NET}/{name}/bonding_slave")).then(|| root.link_name(&format!("{NET}/{name}/master")).ok())?
+/// Only a member of a bond has `bonding_slave`; a `master` may also be a bridge.
+fn bond_of(root: &Root, name: &str) -> Option<Result<String, Reason>> {
+    let is_member = root.exists(&format!("{NET}/{name}/bonding_slave"));
+    is_member.then(|| root.link_name(&format!("{NET}/{name}/master")))
 }
 
-/// The nearest PCI function above the device: a virtio NIC hangs on one, so does a USB one.
+/// The device itself, or the one that it is a function of: a virtio NIC is a child of its PCI function.
+/// No further up, where a USB NIC would get the address of its host controller.
 fn pci_address(root: &Root, name: &str) -> Option<String> {
     let device = root.resolved(&format!("{NET}/{name}/device")).ok()?;
-    device.ancestors().map(file_name).find(|name| is_pci_address(name)).map(str::to_owned)
+    device.ancestors().take(2).map(file_name).find(|name| is_pci_address(name)).map(str::to_owned)
 }
 
 /// `0000:3b:00.0`.
@@ -216,21 +226,13 @@ fn booted(cmdline: &Result<Cmdline, Reason>, nic: &Nic) -> Result<bool, Reason> 
     };
     let mac = mac.ok_or_else(|| Reason::new("the command line has neither harmony.bootmac= nor BOOTIF="))?;
     // Members of a bond share the MAC in use: the permanent one decides where it is known.
-    Ok(nic.permanent_mac.as_ref().or(nic.mac.as_ref()) == Some(mac))
+    match nic.permanent_mac.as_ref().or(nic.mac.as_ref()) {
+        Some(own) => Ok(own == mac),
+        None => Err(Reason::new("its MAC is unknown")),
+    }
 }
 
 /// A MAC as sysfs prints it. Others, such as InfiniBand's of 20 bytes, are not MACs.
-fn mac(text: &str) -> Result<String, Reason> {
-    let text = text.to_ascii_lowercase();
-    let octets: Vec<&str> = text.split(':').collect();
-    let valid = |octet: &&str| octet.len() == 2 && octet.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if octets.len() == 6 && octets.iter().all(valid) {
-        return Ok(text);
-    }
-    Err(Reason::new(format!("`{text}` is no MAC address")))
-}
-
-fn separated(mac: [u8; 6]) -> String {
-    let [a, b, c, d, e, f] = mac;
-    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+fn parse_mac(text: &str) -> Result<String, Reason> {
+    mac::normal(text).ok_or_else(|| Reason::new(format!("`{text}` is no MAC address")))
 }

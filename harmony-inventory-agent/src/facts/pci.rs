@@ -61,7 +61,10 @@ fn device(root: &Root, at: usize, address: String, notes: &mut Notes) -> PciDevi
 fn hex(text: &str, digits: usize) -> Result<String, Reason> {
     match u32::from_str_radix(text.trim(), 16) {
         Ok(number) if number >> (digits * 4) == 0 => Ok(format!("{number:0digits$x}")),
-        _ => Err(Reason::new(format!("uevent says `{}`, which is no number of {digits} hex digits", clean(text.as_bytes())))),
+        _ => Err(Reason::new(format!(
+            "uevent says `{}`, which is no number of {digits} hex digits",
+            clean(text.as_bytes())
+        ))),
     }
 }
 

@@ -4,7 +4,7 @@
 //! listening. We never send: a machine that is being discovered has nothing to say yet.
 //!
 //! Some NICs (Intel X710 and kin) handle LLDP in their firmware and show the kernel none of it; then the
-//! list stays empty however long we listen, which [`Heard::listened_s`] makes visible.
+//! list stays empty however long we listen, which `lldp_listened_s` of the report makes visible.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

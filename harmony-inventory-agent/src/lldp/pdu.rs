@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 use harmony_core::report::v1::LldpNeighbour;
 
+use crate::mac;
 use crate::root::clean;
 
 /// LLDP's Ethernet type. Source: IEEE 802.1AB-2016 clause 7.3.
@@ -120,14 +121,18 @@ impl Id {
         }
         let kind = kind_of(*subtype).map_or_else(|| format!("subtype-{subtype}"), str::to_owned);
         let text = match (&*kind, id) {
-            ("mac", id) if id.len() == 6 => separated(id),
+            ("mac", id) if id.len() == 6 => mac::from_bytes(id),
             // IANA address family numbers: 1 is IPv4, 2 IPv6.
-            ("network-address", [1, ip @ ..]) if ip.len() == 4 => <[u8; 4]>::try_from(ip).map(IpAddr::from).ok()?.to_string(),
-            ("network-address", [2, ip @ ..]) if ip.len() == 16 => <[u8; 16]>::try_from(ip).map(IpAddr::from).ok()?.to_string(),
+            ("network-address", [1, ip @ ..]) if ip.len() == 4 => {
+                <[u8; 4]>::try_from(ip).map(IpAddr::from).ok()?.to_string()
+            }
+            ("network-address", [2, ip @ ..]) if ip.len() == 16 => {
+                <[u8; 16]>::try_from(ip).map(IpAddr::from).ok()?.to_string()
+            }
             (_, id) if id.iter().all(|byte| (0x20..0x7f).contains(byte)) => text_of(id)?,
             (_, id) => match std::str::from_utf8(id) {
                 Ok(text) if !text.chars().any(char::is_control) => text_of(id)?,
-                _ => separated(id),
+                _ => mac::from_bytes(id),
             },
         };
         Some(Self { kind, text })
@@ -164,11 +169,6 @@ fn port_kind(subtype: u8) -> Option<&'static str> {
 
 fn text_of(bytes: &[u8]) -> Option<String> {
     Some(clean(bytes)).filter(|text| !text.is_empty())
-}
-
-fn separated(bytes: &[u8]) -> String {
-    let octets: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    octets.join(":")
 }
 
 #[cfg(test)]
@@ -240,7 +240,9 @@ mod tests {
         swapped.swap(0, 1);
         let mut twice = full();
         twice.push(tlv(3, &[0, 1]));
-        for bad in [swapped, twice, full()[..2].to_vec(), vec![full()[0].clone(), full()[1].clone(), tlv(3, &[9])], vec![]] {
+        for bad in
+            [swapped, twice, full()[..2].to_vec(), vec![full()[0].clone(), full()[1].clone(), tlv(3, &[9])], vec![]]
+        {
             assert_eq!(Lldpdu::parse(&unit(&bad)), None, "{bad:?}");
         }
         assert_eq!(Lldpdu::parse(&[]), None);

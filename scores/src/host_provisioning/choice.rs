@@ -178,7 +178,12 @@ mod tests {
     fn contents_are_erased_only_by_consent_that_names_the_serial() {
         let mut host = a_host("a");
         host.disks[0].signatures = vec!["ext4".into(), "ceph_bluestore".into()];
-        for (chosen, erase, allowed) in [(None, None, false), (Some("DISK-a"), None, false), (None, Some("OTHER"), false), (None, Some("DISK-a"), true)] {
+        for (chosen, erase, allowed) in [
+            (None, None, false),
+            (Some("DISK-a"), None, false),
+            (None, Some("OTHER"), false),
+            (None, Some("DISK-a"), true),
+        ] {
             assign(&mut host, chosen, erase);
             assert_eq!(disk(&host).is_ok(), allowed, "{chosen:?} {erase:?}");
         }

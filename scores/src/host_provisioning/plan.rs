@@ -500,10 +500,19 @@ mod tests {
     use crate::host_provisioning::observe::Attempt;
 
     fn seen(hosts: Vec<Host>) -> Observed {
-        let range = |first: &str, last: &str| AddressRange { first: first.parse().expect("valid"), last: last.parse().expect("valid") };
+        let range = |first: &str, last: &str| AddressRange {
+            first: first.parse().expect("valid"),
+            last: last.parse().expect("valid"),
+        };
         let ports = hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.agreed());
         let access = PortMode::Access { vlan: 10.try_into().expect("valid") };
-        let status = |port: PortRef| PortStatus { port, link: LinkState::Up, speed_mbps: None, mode: access.clone(), lacp: None };
+        let status = |port: PortRef| PortStatus {
+            port,
+            link: LinkState::Up,
+            speed_mbps: None,
+            mode: access.clone(),
+            lacp: None,
+        };
         Observed {
             now: Timestamp::UNIX_EPOCH,
             attended: false,
@@ -523,7 +532,8 @@ mod tests {
                 image: "/os/node/disk.img.zst".into(),
                 image_sha256: "ab".repeat(32),
                 args: vec!["console=ttyS0".into()],
-                ssh_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqmzF7dJ0XzHbS0E0bH3Pcq1mX1k1VYw1dF5w0Z9s8h harmony".into(),
+                ssh_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqmzF7dJ0XzHbS0E0bH3Pcq1mX1k1VYw1dF5w0Z9s8h harmony"
+                    .into(),
             },
             ports: ports.map(|port| (port.clone(), status(port))).collect(),
             hosts,
@@ -561,7 +571,8 @@ mod tests {
     }
 
     fn check(plan: &Plan<ProvisioningAction>) -> Result<(), compat::Incompatible> {
-        let moves: Vec<_> = plan.steps.iter().map(|s| compat::Move { step: &s.key, after: &s.after, effects: &s.effects }).collect();
+        let moves: Vec<_> =
+            plan.steps.iter().map(|s| compat::Move { step: &s.key, after: &s.after, effects: &s.effects }).collect();
         compat::check(&moves, &plan.situations)
     }
 
@@ -614,7 +625,11 @@ mod tests {
         let mut world = seen(vec![host.clone()]);
         let order = order(&world, &host, OrderState::Complete);
         world.orders.push(order);
-        let lacp = PortMode::Lacp { lag: "lag-node-1".parse().expect("valid"), vlan: Some(10.try_into().expect("valid")), fallback: false };
+        let lacp = PortMode::Lacp {
+            lag: "lag-node-1".parse().expect("valid"),
+            vlan: Some(10.try_into().expect("valid")),
+            fallback: false,
+        };
         for status in world.ports.values_mut() {
             status.mode = lacp.clone();
         }
@@ -647,10 +662,15 @@ mod tests {
     fn roles_go_to_free_hosts_only_when_nobody_watches() {
         let mut world = seen(vec![a_host("b"), a_host("a"), a_host("c")]);
         let wanted = score(&["node-1", "node-2"]);
-        let chosen: Vec<HostId> = plan(&wanted, &world).expect("plan").steps.iter().filter_map(|step| match &step.action {
-            ProvisioningAction::Assign { host, .. } => Some(host.clone()),
-            _ => None,
-        }).collect();
+        let chosen: Vec<HostId> = plan(&wanted, &world)
+            .expect("plan")
+            .steps
+            .iter()
+            .filter_map(|step| match &step.action {
+                ProvisioningAction::Assign { host, .. } => Some(host.clone()),
+                _ => None,
+            })
+            .collect();
         assert_eq!(chosen, [HostId::derive("a", 0), HostId::derive("b", 0)], "in order of their serial numbers");
         world.attended = true;
         let plan = plan(&wanted, &world).expect("plan");
@@ -663,10 +683,14 @@ mod tests {
     fn addresses_are_not_given_twice_and_their_end_is_said() {
         let world = seen(vec![assigned("a", "node-1"), assigned("b", "node-2"), assigned("c", "node-3")]);
         let plan = plan(&score(&["node-1", "node-2", "node-3"]), &world).expect("plan");
-        let addresses: Vec<String> = plan.steps.iter().filter_map(|step| match &step.action {
-            ProvisioningAction::Issue { order } => Some(order.address.to_string()),
-            _ => None,
-        }).collect();
+        let addresses: Vec<String> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.action {
+                ProvisioningAction::Issue { order } => Some(order.address.to_string()),
+                _ => None,
+            })
+            .collect();
         assert_eq!(addresses, ["10.10.0.11", "10.10.0.12"]);
         assert!(plan.deferred[0].waits_for.contains("10.10.0.11 to 10.10.0.12 are taken"), "{:?}", plan.deferred);
     }

@@ -10,7 +10,7 @@ mod observe;
 mod plan;
 mod witness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use harmony_core::capability::{
     Bmc, BootDevice, DhcpServer, HostDiscovery, PowerAction, ProvisioningNetwork, Switch, Topology,
 };
-use harmony_core::error::{DeviceError, FailureKind};
+use harmony_core::error::{DeviceError, FailureKind, chain};
 use harmony_core::host::{BmcId, HostId, PortWitnesses};
 use harmony_core::net::MacAddress;
 use harmony_core::score::{Change, Context, Plan, Score, ScoreError, StepContext};
@@ -32,6 +32,16 @@ pub use observe::Observed;
 const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two readings of a host that has not heard LLDP yet.
 const READ_AGAIN: Duration = Duration::from_secs(4);
+
+/// The last search of the network. Announcements are looked at more often than it is searched.
+#[derive(Debug, Default)]
+struct Search {
+    at: Option<Instant>,
+    /// Where an agent listened.
+    found: Vec<IpAddr>,
+    /// Those that did not answer when they were to be read.
+    silent: BTreeSet<IpAddr>,
+}
 
 /// How many machines are waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,14 +64,13 @@ pub struct InventoryScore {
     pub power_on: bool,
     /// How long to wait for machines that have not reported, in seconds.
     pub limit_s: u64,
-    /// The last scan; announcements are looked at more often than the network is searched.
     #[serde(skip)]
-    scanned: Mutex<Option<(Instant, Vec<IpAddr>)>>,
+    search: Mutex<Search>,
 }
 
 impl Default for InventoryScore {
     fn default() -> Self {
-        Self { expect: Expected::EachBmc, power_on: true, limit_s: 1800, scanned: Mutex::default() }
+        Self { expect: Expected::EachBmc, power_on: true, limit_s: 1800, search: Mutex::default() }
     }
 }
 
@@ -131,13 +140,11 @@ where
     }
 
     async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
-        let mut scanned = self.scanned.lock().await;
-        if scanned.as_ref().is_none_or(|(at, _)| at.elapsed() >= SCAN_INTERVAL) {
-            let found = cx.topology.scan().await?;
-            *scanned = Some((Instant::now(), found));
+        let mut search = self.search.lock().await;
+        if search.at.is_none_or(|at| at.elapsed() >= SCAN_INTERVAL) {
+            *search = Search { at: Some(Instant::now()), found: cx.topology.scan().await?, silent: BTreeSet::new() };
         }
-        let found = scanned.as_ref().map(|(_, found)| found.as_slice()).unwrap_or_default();
-        Observed::read(cx, found).await
+        Observed::read(cx, &search).await
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan<InventoryAction>, ScoreError> {
@@ -161,7 +168,16 @@ where
                 topology.set_next_boot(bmc, BootDevice::Network, None).await?;
                 topology.power(bmc, PowerAction::On).await?;
             }
-            InventoryAction::ReadReport { address } => read_report(scx, *address).await?,
+            InventoryAction::ReadReport { address } => match read_report(scx, *address).await {
+                // It was there a moment ago: most likely it restarts. The next search, or its next
+                // announcement, finds it again.
+                Err(ScoreError::Device(error)) if error.kind() == FailureKind::Unreachable => {
+                    scx.waiting(format!("the agent at {address} to answer"), vec![chain(&error)]).await?;
+                    self.search.lock().await.silent.insert(*address);
+                }
+                result => result?,
+            },
+
             InventoryAction::HearLldp { host, address } => hear_lldp(scx, host, *address).await?,
             InventoryAction::RecordPort { host, nic, port } => store.set_port_witnesses(host, *nic, port).await?,
             InventoryAction::RecordBmc { host, bmc } => store.set_bmc(host, bmc).await?,
@@ -188,7 +204,12 @@ async fn read_report<T: HostDiscovery>(scx: &StepContext<'_, T>, address: IpAddr
 async fn hear_lldp<T: HostDiscovery>(scx: &StepContext<'_, T>, id: &HostId, address: IpAddr) -> Result<(), ScoreError> {
     loop {
         let Some(host) = scx.cx.store.host(id).await? else { return Ok(()) };
-        let silent: Vec<&str> = host.nics.iter().filter(|n| n.carrier == Some(true) && n.lldp.is_empty()).map(|n| n.name.as_str()).collect();
+        let silent: Vec<&str> = host
+            .nics
+            .iter()
+            .filter(|n| n.carrier == Some(true) && n.lldp.is_empty())
+            .map(|n| n.name.as_str())
+            .collect();
         let waited = host.discovered_at.map_or(i64::MAX, |at| scx.cx.clock.now().duration_since(at).as_secs());
         if silent.is_empty() || waited > plan::LLDP_PATIENCE_S {
             return Ok(());
@@ -197,7 +218,7 @@ async fn hear_lldp<T: HostDiscovery>(scx: &StepContext<'_, T>, id: &HostId, addr
         scx.pause(READ_AGAIN).await?;
         // A host that does not answer just now may answer next time; its report was read before.
         if let Err(error) = read_report(scx, address).await {
-            scx.waiting(format!("{} to answer again", host.label()), vec![harmony_core::error::chain(&error)]).await?;
+            scx.waiting(format!("{} to answer again", host.label()), vec![chain(&error)]).await?;
         }
     }
 }

@@ -17,7 +17,7 @@ use harmony_core::score::{Context, ScoreError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::witness;
+use super::{Search, witness};
 
 /// BMCs asked at once.
 const BMCS_AT_ONCE: usize = 32;
@@ -50,7 +50,7 @@ pub(super) enum BmcSeen {
 }
 
 impl Observed {
-    pub(super) async fn read<T>(cx: &Context<'_, T>, scanned: &[IpAddr]) -> Result<Self, ScoreError>
+    pub(super) async fn read<T>(cx: &Context<'_, T>, search: &Search) -> Result<Self, ScoreError>
     where
         T: Topology + ProvisioningNetwork + Switch + DhcpServer + Bmc + HostDiscovery,
     {
@@ -60,7 +60,8 @@ impl Observed {
         let read: BTreeSet<IpAddr> =
             hosts.iter().filter(|host| !host.nics.is_empty()).filter_map(|host| host.address).collect();
         let mut agents: BTreeSet<IpAddr> = announced.into_iter().map(|(_, agent)| agent.ip()).collect();
-        agents.extend(scanned.iter().filter(|address| !read.contains(address)));
+        agents.extend(search.found.iter().filter(|address| !read.contains(address)));
+        agents.retain(|address| !search.silent.contains(address));
         let ports = topology.get_port_status(&[]).await?;
         cx.saw_ports(&ports).await?;
         let evidence = store.latest_boot_events(6).await?;

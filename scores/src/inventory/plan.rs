@@ -30,7 +30,8 @@ pub(super) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAct
     for (bmc, answer) in &seen.bmcs {
         meet_bmc(score, seen, bmc, answer, &mut plan);
     }
-    let last = seen.evidence.last().map_or_else(|| "nothing was heard yet".to_owned(), |line| format!("last heard: {line}"));
+    let last =
+        seen.evidence.last().map_or_else(|| "nothing was heard yet".to_owned(), |line| format!("last heard: {line}"));
     let wait = |waits_for: String, limit_s: Option<u64>| Deferred {
         key: "hosts".to_owned(),
         waits_for,
@@ -110,7 +111,9 @@ fn trace_cables(seen: &Observed, host: &Host, plan: &mut Plan<InventoryAction>) 
             unheard.push(nic.name.as_str());
         }
     }
-    let Some((address, first_read)) = host.address.zip(host.discovered_at).filter(|_| !unheard.is_empty()) else { return };
+    let Some((address, first_read)) = host.address.zip(host.discovered_at).filter(|_| !unheard.is_empty()) else {
+        return;
+    };
     let left = LLDP_PATIENCE_S - seen.now.duration_since(first_read).as_secs();
     if left <= 0 || seen.agents.contains(&address) {
         return;
@@ -157,13 +160,22 @@ fn power_on(score: &InventoryScore, seen: &Observed, bmc: &BmcId, plan: &mut Pla
     let free =
         seen.ports.iter().filter(|status| seen.host_ports.contains(&status.port) && !claimed.contains(&status.port));
     let ports: BTreeMap<_, _> = free.map(|status| (status.port.clone(), status.mode.kind())).collect();
-    let closed: Vec<String> =
-        ports.iter().filter(|(_, kind)| !compat::compatible(Stage::Firmware, **kind)).map(|(port, _)| port.to_string()).collect();
+    let closed: Vec<String> = ports
+        .iter()
+        .filter(|(_, kind)| !compat::compatible(Stage::Firmware, **kind))
+        .map(|(port, _)| port.to_string())
+        .collect();
     if !closed.is_empty() {
         plan.deferred.push(Deferred {
             key: format!("bmc/{bmc}/ports"),
-            waits_for: format!("access mode on {} before the machine behind BMC {bmc} boots: any of them may be its own", closed.join(", ")),
-            hint: Some("SwitchAutomationScore::ready_to_boot puts them in access mode; let it come before this Score".to_owned()),
+            waits_for: format!(
+                "access mode on {} before the machine behind BMC {bmc} boots: any of them may be its own",
+                closed.join(", ")
+            ),
+            hint: Some(
+                "SwitchAutomationScore::ready_to_boot puts them in access mode; let it come before this Score"
+                    .to_owned(),
+            ),
             limit_s: Some(score.limit_s),
         });
         return;

@@ -1,0 +1,47 @@
+//! What a boot server is told when it starts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use harmony_core::secret::Secret;
+use harmony_templates::LiveEnvironment;
+
+/// A boot server's configuration.
+#[derive(Debug, Clone)]
+pub struct BootConfig {
+    /// Where HTTP is answered; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// TFTP, for firmware that must first load iPXE.
+    pub tftp: Option<TftpConfig>,
+    /// How hosts reach [`http`](Self::http): `http://ADDRESS:PORT`, without a slash at its end.
+    /// Absent: the address that was bound, which then must be a definite one.
+    pub base_url: Option<String>,
+    /// Folder that is served under `/os/`. Symbolic links are followed inside it only.
+    pub assets: PathBuf,
+    /// The inventory agent's binary.
+    pub agent: PathBuf,
+    /// Public keys that may log in to the inventory environment, one in a line, as in `authorized_keys`.
+    pub authorized_keys: String,
+    /// The inventory environment.
+    pub live: LiveEnvironment,
+    /// Further kernel arguments of the inventory environment.
+    pub live_args: Vec<String>,
+    /// What the agent shows when it announces itself, and wants to be shown by whoever reads it.
+    pub agent_token: Option<Secret>,
+}
+
+/// The TFTP server's configuration.
+#[derive(Debug, Clone)]
+pub struct TftpConfig {
+    /// Where it answers; port 0 takes a free one. Source: RFC 1350 section 4 (port 69).
+    pub listen: SocketAddr,
+    /// Folder that is served. Symbolic links are followed inside it only.
+    pub root: PathBuf,
+}
+
+impl BootConfig {
+    /// The lines of `authorized_keys` that are keys.
+    pub(crate) fn ssh_keys(&self) -> Vec<&str> {
+        self.authorized_keys.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! Rules that hold in every world whatever Harmony does, watched all the time, and from outside:
+//! they read the world and the store, never Harmony's intentions.
+//!
+//! 1. No address is leased to two machines.
+//! 2. No machine depends on a port in a mode that blocks it, because of something that Harmony did:
+//!    it set the mode, or it started the machine.
+//! 3. Nothing is installed without an open order for this machine.
+//! 4. No disk is written that the order does not name.
+//! 5. A machine whose latest order is complete is not switched off or restarted.
+
+use std::fmt;
+use std::time::Duration;
+
+use harmony_core::boot::{Order, OrderId, OrderState, compat};
+use harmony_core::capability::PowerAction;
+use harmony_core::net::{MacAddress, PortRef};
+use harmony_core::store::StoreResult;
+
+use crate::machine::Cause;
+use crate::world::{Shared, State};
+
+/// A rule, as numbered above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// 1.
+    AddressLeasedTwice,
+    /// 2.
+    IncompatiblePort,
+    /// 3.
+    InstallWithoutOrder,
+    /// 4.
+    WrongDisk,
+    /// 5.
+    PowerOfHostInUse,
+}
+
+/// A rule that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// When, in virtual time since the beginning.
+    pub at: Duration,
+    /// Which.
+    pub rule: Rule,
+    /// How, with its objects.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {:.1} s: {}", self.rule, self.at.as_secs_f64(), self.text)
+    }
+}
+
+impl State {
+    /// Writes a violation down; the same one once.
+    pub(crate) fn violate(&mut self, rule: Rule, now: Duration, text: String) {
+        if self.told.insert(format!("{rule:?} {text}")) {
+            let violation = Violation { at: now, rule, text };
+            self.note(now, &format!("VIOLATION {violation}"));
+            self.violations.push(violation);
+        }
+    }
+
+    /// Rule 2, when a machine enters a stage.
+    pub(crate) fn check_stage(&mut self, id: usize, now: Duration) {
+        let ports: Vec<PortRef> = self.machines[id].nics.iter().filter_map(|nic| nic.port.clone()).collect();
+        for at in ports {
+            self.check_pair(id, &at, now);
+        }
+    }
+
+    /// Rule 2, when Harmony has set the mode of ports.
+    pub(crate) fn check_ports(&mut self, ports: &[PortRef], now: Duration) {
+        for at in ports {
+            if let Some((id, _)) =
+                self.port(at).and_then(|port| port.cable).filter(|(id, _)| self.machines[*id].is_on())
+            {
+                self.check_pair(id, at, now);
+            }
+        }
+    }
+
+    fn check_pair(&mut self, id: usize, at: &PortRef, now: Duration) {
+        let Some(port) = self.port(at) else { return };
+        let machine = &self.machines[id];
+        let by_harmony = port.set_by_harmony || machine.cause == Cause::Harmony;
+        if by_harmony && !compat::compatible(machine.stage, port.mode.kind()) {
+            let text = format!("{} is in {} while its port {at} is {}", machine.name, machine.stage, port.mode);
+            self.violate(Rule::IncompatiblePort, now, text);
+        }
+    }
+}
+
+impl Shared {
+    /// Rules 3 and 4, when an installer is about to write to a disk.
+    pub(crate) async fn check_disk_write(&self, id: usize, disk: usize, order: &OrderId) {
+        let (name, serial, macs) = self.with(|state| {
+            let machine = &state.machines[id];
+            (machine.name.clone(), machine.disks[disk].spec.serial.clone(), machine.macs())
+        });
+        let found = match self.store() {
+            Some(store) => store.order(order).await.ok().flatten(),
+            None => None,
+        };
+        let own = match self.latest_order(&macs).await {
+            Ok(own) => own.map(|own| own.id.host),
+            Err(_) => None,
+        };
+        let now = self.now();
+        self.with(|state| {
+            let open = found.filter(|found| found.state.is_open() && own.as_ref() == Some(&found.id.host));
+            let Some(open) = open else {
+                let text = format!("{name} writes disk {serial:?} by {order}, which is no open order of it");
+                return state.violate(Rule::InstallWithoutOrder, now, text);
+            };
+            if serial.as_ref() != Some(&open.disk_serial) {
+                let text = format!("{name} writes disk {serial:?}; order {order} names {}", open.disk_serial);
+                state.violate(Rule::WrongDisk, now, text);
+            }
+        });
+    }
+
+    /// Rule 5, when Harmony is about to change a machine's power.
+    pub(crate) async fn check_power(&self, id: usize, action: PowerAction, how: &str) {
+        let (name, macs, is_on) = self.with(|state| {
+            let machine = &state.machines[id];
+            (machine.name.clone(), machine.macs(), machine.is_on())
+        });
+        if !is_on || action == PowerAction::On {
+            return;
+        }
+        if let Ok(Some(order)) = self.latest_order(&macs).await
+            && order.state == OrderState::Complete
+        {
+            let now = self.now();
+            let text = format!("{how} of {name} ({action:?}), whose order {} is complete", order.id);
+            self.with(|state| state.violate(Rule::PowerOfHostInUse, now, text));
+        }
+    }
+
+    /// The latest order of the machine with these MACs.
+    async fn latest_order(&self, macs: &[MacAddress]) -> StoreResult<Option<Order>> {
+        let Some(store) = self.store() else { return Ok(None) };
+        for mac in macs {
+            if let Some(host) = store.host_by_mac(*mac).await? {
+                let orders = store.orders().await?;
+                return Ok(orders.into_iter().rfind(|order| order.id.host == host.id));
+            }
+        }
+        Ok(None)
+    }
+}

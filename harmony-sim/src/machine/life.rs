@@ -1,0 +1,118 @@
+//! A machine's life as a task: power, self-test, boot devices in order, over and over.
+//!
+//! A change of power interrupts whatever goes on. Each stage is a plain sequence of waits and
+//! changes of state in the files beside this one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harmony_core::boot::Stage;
+use harmony_core::capability::BootDevice;
+use tokio::sync::watch;
+
+use super::{NicEnd, Power};
+use crate::random::Random;
+use crate::world::Shared;
+
+/// What a firmware does when nothing boots: it tries again.
+const NOTHING_BOOTS: Duration = Duration::from_secs(5);
+
+/// The task of one machine.
+pub(crate) struct Life {
+    pub(super) world: Arc<Shared>,
+    pub(super) id: usize,
+    pub(super) name: String,
+    pub(super) random: Random,
+}
+
+/// What follows when a network boot got somewhere.
+pub(super) enum Booted {
+    /// A disk is to be started.
+    FromDisk,
+    /// The installer is through, or gave up: restart.
+    Restart,
+}
+
+impl Life {
+    /// The life of the machine of this index.
+    pub(crate) fn new(world: Arc<Shared>, id: usize, name: &str, seed: u64) -> Self {
+        Self { world, id, name: name.to_owned(), random: Random::new(seed, name) }
+    }
+
+    /// Lives until the world ends.
+    pub(crate) async fn run(mut self, mut power: watch::Receiver<Power>) {
+        loop {
+            let is_on = power.borrow_and_update().on;
+            tokio::select! {
+                biased;
+                changed = power.changed() => if changed.is_err() { return },
+                () = self.boot_for_ever(), if is_on => {}
+            }
+        }
+    }
+
+    async fn boot_for_ever(&mut self) {
+        loop {
+            self.world.with(|state| state.machines[self.id].starts += 1);
+            self.note("starts");
+            let now = self.world.now();
+            self.world.with(|state| state.fall_silent(self.id, now));
+            self.wait(self.world.timing.post).await;
+            self.boot().await;
+        }
+    }
+
+    /// Tries boot devices until one leads to a system that runs for ever, or to a restart.
+    async fn boot(&mut self) {
+        let once = self.world.with(|state| {
+            let ignored = state.faults.ignores_boot_device(&state.machines[self.id].name);
+            let machine = &mut state.machines[self.id];
+            let once = machine.next_boot.take();
+            if ignored { None } else { once }
+        });
+        let order = self.world.with(|state| state.machines[self.id].boot_order.clone());
+        let mut next: Vec<BootDevice> = once.into_iter().chain(order.clone()).collect();
+        loop {
+            for device in next {
+                match device {
+                    BootDevice::Disk => self.start_disk().await,
+                    BootDevice::Network => match self.network_boot().await {
+                        Some(Booted::FromDisk) => self.start_disk().await,
+                        Some(Booted::Restart) => return,
+                        None => {}
+                    },
+                }
+            }
+            self.note("firmware: nothing to start from; tries again");
+            self.wait(NOTHING_BOOTS).await;
+            next = order.clone();
+        }
+    }
+
+    /// Enters a stage, with something that speaks on some NICs.
+    pub(super) fn enter(&self, stage: Stage, nics: &[usize], end: NicEnd) {
+        let now = self.world.now();
+        self.world.with(|state| {
+            state.speak(self.id, nics, end, now);
+            state.machines[self.id].stage = stage;
+            state.check_stage(self.id, now);
+        });
+    }
+
+    /// Nothing speaks on the network any more; firmware goes on.
+    pub(super) fn leave(&self) {
+        let now = self.world.now();
+        self.world.with(|state| state.fall_silent(self.id, now));
+    }
+
+    /// About this long.
+    pub(super) async fn wait(&mut self, time: Duration) {
+        let time = self.random.about(time);
+        tokio::time::sleep(time).await;
+    }
+
+    /// Adds a line to the log.
+    pub(super) fn note(&self, text: &str) {
+        self.world.note(&format!("{}: {text}", self.name));
+    }
+}

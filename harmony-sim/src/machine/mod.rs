@@ -1,0 +1,265 @@
+//! A machine: its NICs, disks and what runs on it; never what Harmony knows of it.
+//!
+//! Read next: `life` for how it goes from power-on to a running system, `answer` for how it
+//! understands what it is served, `shell` for what it answers over SSH.
+
+mod answer;
+mod bonding;
+mod install;
+mod life;
+mod network_boot;
+mod report;
+mod shell;
+mod system;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use harmony_core::boot::{OrderId, Stage};
+use harmony_core::capability::{BootDevice, PowerAction};
+use harmony_core::host::{BmcId, Firmware};
+use harmony_core::net::{Hostname, MacAddress, PortRef};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub(crate) use bonding::proc_text;
+pub(crate) use life::Life;
+pub(crate) use report::report;
+pub(crate) use shell::{Said, say};
+
+use crate::spec::{BootRom, DiskSpec, HostSpec};
+use crate::world::{SpecError, State};
+
+/// A machine.
+pub(crate) struct Machine {
+    pub(crate) name: String,
+    pub(crate) firmware: Firmware,
+    pub(crate) rom: BootRom,
+    pub(crate) uuid: Uuid,
+    pub(crate) serial: String,
+    pub(crate) bmc: Option<BmcId>,
+    pub(crate) boot_order: Vec<BootDevice>,
+    pub(crate) sends_lldp: bool,
+    pub(crate) nics: Vec<Nic>,
+    pub(crate) disks: Vec<Disk>,
+    /// Tells its task of every change of power.
+    pub(crate) power: watch::Sender<Power>,
+    /// Why it is on, or started last.
+    pub(crate) cause: Cause,
+    /// What its BMC has set for the next boot only.
+    pub(crate) next_boot: Option<BootDevice>,
+    pub(crate) stage: Stage,
+    pub(crate) bond: Option<Bond>,
+    pub(crate) running: Running,
+    pub(crate) starts: u32,
+    pub(crate) restarts: u32,
+    pub(crate) installs: u32,
+}
+
+/// Power, with a number that grows with every reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Power {
+    pub(crate) on: bool,
+    resets: u64,
+}
+
+/// Who made a machine start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Itself, or somebody at its button.
+    Itself,
+    /// Harmony.
+    Harmony,
+}
+
+/// A NIC.
+pub(crate) struct Nic {
+    pub(crate) name: String,
+    pub(crate) mac: MacAddress,
+    pub(crate) port: Option<PortRef>,
+    /// What speaks on it now, and since when.
+    pub(crate) end: NicEnd,
+    pub(crate) since: Duration,
+}
+
+/// What speaks on a NIC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NicEnd {
+    /// Nothing.
+    Silent,
+    /// A stack that does not know LACP: firmware, or a plain Linux interface.
+    Plain,
+    /// iPXE: it answers LACPDUs. Source: iPXE `src/net/eth_slow.c`.
+    LacpPassive,
+    /// A member of a Linux 802.3ad bond.
+    Bonded,
+}
+
+/// An 802.3ad bond that is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bond {
+    pub(crate) name: String,
+    pub(crate) mac: MacAddress,
+    /// Indices of its NICs.
+    pub(crate) members: Vec<usize>,
+}
+
+/// A disk.
+pub(crate) struct Disk {
+    pub(crate) spec: DiskSpec,
+    /// The system that Harmony installed on it.
+    pub(crate) system: Option<System>,
+}
+
+/// An installed system.
+#[derive(Debug, Clone)]
+pub(crate) struct System {
+    pub(crate) order: OrderId,
+    pub(crate) hostname: String,
+    /// The bond that its files or its kernel arguments tell it to make.
+    pub(crate) bond: Option<Bond>,
+    /// Stands for its SSH host key.
+    pub(crate) host_key: u64,
+    /// Whether a public key is allowed to log in.
+    pub(crate) allows_login: bool,
+}
+
+/// What runs on a machine and can be spoken to.
+#[derive(Debug, Clone)]
+pub(crate) enum Running {
+    /// Nothing yet, or firmware.
+    Nothing,
+    /// The live environment: inventory or installer.
+    Live { nic: usize, boot_id: Uuid, since: Duration, address: Option<IpAddr>, agent: bool },
+    /// The system on the disk of this index.
+    System { disk: usize, boot_id: Uuid, since: Duration, nic: Option<usize>, address: Option<IpAddr> },
+    /// A system that Harmony did not install, which answers nothing.
+    Foreign { nic: usize, address: Option<IpAddr> },
+}
+
+impl Running {
+    /// Where it answers.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Nothing => None,
+            Self::Live { address, .. } | Self::System { address, .. } | Self::Foreign { address, .. } => *address,
+        }
+    }
+
+    /// The NIC that its address is on, where that is not a bond.
+    pub(crate) fn nic(&self) -> Option<usize> {
+        match self {
+            Self::Nothing => None,
+            Self::Live { nic, .. } | Self::Foreign { nic, .. } => Some(*nic),
+            Self::System { nic, .. } => *nic,
+        }
+    }
+
+    /// Whether it is the live environment.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self, Self::Live { .. })
+    }
+
+    pub(crate) fn set_address(&mut self, to: IpAddr) {
+        match self {
+            Self::Nothing => {}
+            Self::Live { address, .. } | Self::System { address, .. } | Self::Foreign { address, .. } => {
+                *address = Some(to)
+            }
+        }
+    }
+}
+
+impl Machine {
+    /// The machine that a spec describes, before its first start.
+    pub(crate) fn new(spec: HostSpec) -> Result<Self, SpecError> {
+        let nic = |nic: crate::spec::NicSpec| -> Result<Nic, SpecError> {
+            let port = nic.port.map(|port| port.parse()).transpose()?;
+            Ok(Nic { name: nic.name, mac: nic.mac, port, end: NicEnd::Silent, since: Duration::ZERO })
+        };
+        spec.name.parse::<Hostname>()?;
+        Ok(Self {
+            name: spec.name,
+            firmware: spec.firmware,
+            rom: spec.rom,
+            uuid: spec.uuid,
+            serial: spec.serial,
+            bmc: spec.bmc.map(|bmc| bmc.parse()).transpose()?,
+            boot_order: spec.boot_order,
+            sends_lldp: spec.sends_lldp,
+            nics: spec.nics.into_iter().map(nic).collect::<Result<_, _>>()?,
+            disks: spec.disks.into_iter().map(|spec| Disk { spec, system: None }).collect(),
+            power: watch::Sender::new(Power { on: spec.powered, resets: 0 }),
+            cause: Cause::Itself,
+            next_boot: None,
+            stage: Stage::Idle,
+            bond: None,
+            running: Running::Nothing,
+            starts: 0,
+            restarts: 0,
+            installs: 0,
+        })
+    }
+
+    /// Whether it is on.
+    pub(crate) fn is_on(&self) -> bool {
+        self.power.borrow().on
+    }
+
+    /// The installed system that runs.
+    pub(crate) fn system(&self) -> Option<&System> {
+        match &self.running {
+            Running::System { disk, .. } => self.disks.get(*disk)?.system.as_ref(),
+            Running::Nothing | Running::Live { .. } | Running::Foreign { .. } => None,
+        }
+    }
+
+    /// MACs of its NICs.
+    pub(crate) fn macs(&self) -> Vec<MacAddress> {
+        self.nics.iter().map(|nic| nic.mac).collect()
+    }
+}
+
+impl State {
+    /// Switches a machine on or off, or restarts it; its task goes on from there.
+    pub(crate) fn switch_power(&mut self, id: usize, action: PowerAction, cause: Cause, now: Duration) {
+        let is_on = self.machines[id].is_on();
+        let on = match action {
+            PowerAction::On if is_on => return,
+            PowerAction::Off if !is_on => return,
+            PowerAction::On | PowerAction::Restart => true,
+            PowerAction::Off => false,
+        };
+        self.fall_silent(id, now);
+        let machine = &mut self.machines[id];
+        machine.cause = cause;
+        if on && cause == Cause::Harmony {
+            machine.restarts += 1;
+        }
+        machine.power.send_modify(|power| *power = Power { on, resets: power.resets + 1 });
+    }
+
+    /// Everything that spoke on a machine stops.
+    pub(crate) fn fall_silent(&mut self, id: usize, now: Duration) {
+        self.learn_from(id, now);
+        let machine = &mut self.machines[id];
+        machine.stage = Stage::Idle;
+        machine.bond = None;
+        machine.running = Running::Nothing;
+        for nic in &mut machine.nics {
+            (nic.end, nic.since) = (NicEnd::Silent, now);
+        }
+        let macs = machine.macs();
+        self.dhcp.release(&macs, now);
+    }
+
+    /// Lets something speak on some NICs of a machine, and on no other.
+    pub(crate) fn speak(&mut self, id: usize, nics: &[usize], end: NicEnd, now: Duration) {
+        for (index, nic) in self.machines[id].nics.iter_mut().enumerate() {
+            let end = if nics.contains(&index) { end } else { NicEnd::Silent };
+            if nic.end != end {
+                (nic.end, nic.since) = (end, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Running systems, reached over SSH: who answers at an address, whether it lets Harmony in, and
+//! whether its host key is the one that was seen before.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use harmony_core::capability::{CommandOutput, HostControl, HostTarget, LoginStage, PowerAction};
+use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
+
+use crate::machine::{Cause, Running, Said, say};
+use crate::topology::SimTopology;
+use crate::world::State;
+
+/// How long a connection attempt to an address that does not answer lasts.
+const CONNECT: Duration = Duration::from_secs(5);
+
+impl State {
+    /// The machine whose system answers at an address.
+    pub(crate) fn at_address(&self, address: IpAddr, now: Duration) -> Option<usize> {
+        let is_there =
+            |id: &usize| self.machines[*id].running.address() == Some(address) && self.is_reachable(*id, now);
+        (0..self.machines.len()).find(is_there)
+    }
+
+    /// Logs in to the system that answers at the target's address.
+    fn log_in(&mut self, target: &HostTarget, now: Duration) -> DeviceResult<usize> {
+        let (host, address) = (&target.host, target.address);
+        let fail = |kind, why: &str| {
+            Err(DeviceError::new(kind, format!("failed to log in to {host} at {address}")).because(why))
+        };
+        let Some(id) = self.at_address(address, now) else {
+            return fail(FailureKind::Unreachable, "no answer from port 22");
+        };
+        let machine = &self.machines[id];
+        match (&machine.running, &target.stage, machine.system()) {
+            (Running::Live { .. }, LoginStage::Live, _) => Ok(id),
+            (Running::System { .. }, LoginStage::Installed { order }, Some(system)) => {
+                let key = system.host_key;
+                if !system.allows_login {
+                    return fail(FailureKind::Rejected, "Permission denied (publickey)");
+                }
+                if *self.pins.entry((host.clone(), *order)).or_insert(key) == key {
+                    Ok(id)
+                } else {
+                    fail(FailureKind::Rejected, "the host key is not the one that was seen first")
+                }
+            }
+            (Running::Live { .. }, LoginStage::Installed { .. }, _) | (Running::System { .. }, LoginStage::Live, _) => {
+                fail(FailureKind::Rejected, "Permission denied (publickey)")
+            }
+            _ => fail(FailureKind::Unreachable, "connection refused"),
+        }
+    }
+}
+
+impl SimTopology {
+    async fn connect(&self, target: &HostTarget, timeout: Duration) -> DeviceResult<usize> {
+        self.world().ask().await;
+        let now = self.world().now();
+        let id = self.world().with(|state| state.log_in(target, now));
+        if id.as_ref().is_err_and(|error| error.kind() == FailureKind::Unreachable) {
+            tokio::time::sleep(CONNECT.min(timeout)).await;
+        }
+        id
+    }
+}
+
+#[async_trait]
+impl HostControl for SimTopology {
+    async fn run(&self, target: &HostTarget, command: &str, timeout: Duration) -> DeviceResult<CommandOutput> {
+        let id = self.connect(target, timeout).await?;
+        let now = self.world().now();
+        match self.world().with(|state| say(state, id, command, now)) {
+            Said::Output(output) => Ok(output),
+            Said::Restarts => {
+                self.restart(id, target).await?;
+                Ok(CommandOutput { status: None, stdout: String::new(), stderr: String::new() })
+            }
+        }
+    }
+
+    async fn reboot(&self, target: &HostTarget) -> DeviceResult<()> {
+        let id = self.connect(target, CONNECT).await?;
+        self.restart(id, target).await
+    }
+}
+
+impl SimTopology {
+    async fn restart(&self, id: usize, target: &HostTarget) -> DeviceResult<()> {
+        let effect = async {
+            self.world().check_power(id, PowerAction::Restart, "reboot over SSH").await;
+            let now = self.world().now();
+            self.world().with(|state| state.switch_power(id, PowerAction::Restart, Cause::Harmony, now));
+            Ok(())
+        };
+        self.world().write("host", target.host.as_str(), "systemctl reboot".to_owned(), effect).await
+    }
+}

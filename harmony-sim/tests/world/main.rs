@@ -1,0 +1,10 @@
+//! The simulated world by itself: it fails where real parts fail, works where they work, notices
+//! what must not happen, and repeats itself exactly.
+
+mod bonds;
+mod boot;
+mod checkers;
+mod faults;
+mod harness;
+mod install;
+mod repeat;

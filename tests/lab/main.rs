@@ -1,0 +1,3 @@
+//! The main job on real parts: Open vSwitch, firmware, iPXE, dnsmasq, IPMI, Linux bonds.
+
+mod path;
