@@ -21,11 +21,13 @@
 pub mod command;
 mod error;
 mod find;
+mod lab;
 mod run;
 mod summary;
 
 pub use error::{CommandError, report};
 pub use find::{FindError, find_host};
+pub use lab::in_lab;
 pub use run::run;
 pub use summary::summary;
 
@@ -36,7 +38,6 @@ pub mod prelude {
     pub use harmony_core::score::AnyScore;
     pub use harmony_inventory::Inventory;
     pub use harmony_scores::{HostProvisioningScore, InventoryScore, SwitchAutomationScore};
-    pub use harmony_topologies::lab::{Lab, LabSpec};
     pub use harmony_topologies::site::SiteTopology;
 
     pub use crate::{CommandError, open_site, run};
@@ -46,6 +47,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harmony_core::clock::SystemClock;
+use harmony_core::host::Role;
 use harmony_core::store::SharedStore;
 use harmony_inventory::Inventory;
 use harmony_topologies::site::{SiteFile, SiteTopology};
@@ -60,6 +62,18 @@ pub async fn open_site(path: impl AsRef<Path>) -> Result<(Inventory, SiteTopolog
     let inventory = open_database(&file).await?;
     let topology = SiteTopology::new(file, Arc::new(inventory.clone()), Arc::new(SystemClock)).map_err(CommandError::from_error)?;
     Ok((inventory, topology))
+}
+
+/// A role that a program names in its text.
+///
+/// # Panics
+/// If the text is no role: one label of a host name.
+#[must_use]
+pub fn role(text: &str) -> Role {
+    match text.parse() {
+        Ok(role) => role,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 async fn open_database(file: &SiteFile) -> Result<Inventory, CommandError> {

@@ -52,7 +52,7 @@ pub fn summary(records: &[Record], hosts: &[Host]) -> String {
         text.push('\n');
     }
     for record in records {
-        if let Event::RunFinished { outcome, took_ms } = &record.event {
+        if let Event::RunFinished { outcome, took_ms, writes } = &record.event {
             let _ = match outcome {
                 Outcome::Converged => writeln!(text, "\nas wanted, after {}", seconds(*took_ms)),
                 Outcome::Stopped => writeln!(text, "\nstopped after {}; run again to go on", seconds(*took_ms)),
@@ -64,6 +64,9 @@ pub fn summary(records: &[Record], hosts: &[Host]) -> String {
                     writeln!(text, "\nfailed after {}:\n{error}{hint}", seconds(*took_ms))
                 }
             };
+            let counts: Vec<String> = writes.iter().map(|(driver, count)| format!("{driver} {count}")).collect();
+            let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+            let _ = writeln!(text, "changes sent to devices: {counts}");
         }
     }
     text

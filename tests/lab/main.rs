@@ -1,3 +1,4 @@
 //! The main job on real parts: Open vSwitch, firmware, iPXE, dnsmasq, IPMI, Linux bonds.
 
 mod path;
+mod screen;

@@ -11,12 +11,9 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// Builds the static agent; its path.
 pub(crate) fn agent() -> Result<PathBuf> {
-    run(cargo().args(["build", "--quiet", "--package", "harmony-inventory-agent", "--bin", "harmony-inventory-agent"]).args([
-        "--profile",
-        "agent",
-        "--target",
-        MUSL,
-    ]))?;
+    run(cargo()
+        .args(["build", "--quiet", "--package", "harmony-inventory-agent", "--bin", "harmony-inventory-agent"])
+        .args(["--profile", "agent", "--target", MUSL]))?;
     Ok(target().join(MUSL).join("agent/harmony-inventory-agent"))
 }
 

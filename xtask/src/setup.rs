@@ -85,7 +85,12 @@ pub(crate) fn ksvalidator() -> Result<PathBuf> {
     let program = venv.join("bin/ksvalidator");
     if !program.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "pykickstart==3.62"]))?;
+        run(Command::new(venv.join("bin/pip")).args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "pykickstart==3.62",
+        ]))?;
     }
     Ok(program)
 }

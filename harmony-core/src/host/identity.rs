@@ -111,10 +111,18 @@ impl SystemIdentity {
     }
 }
 
-/// Whether two UUIDs are equal, in either byte order of the first three fields.
+/// Whether two UUIDs are equal, in any byte order that is met: as printed, with the first three fields
+/// swapped (SMBIOS before 2.6), or all sixteen bytes reversed (the GUID of IPMI, whose order is its own).
+/// Source: IPMI 2.0 section 20.8.
 #[must_use]
 pub fn same_uuid(a: Uuid, b: Uuid) -> bool {
-    a == b || a.to_bytes_le() == *b.as_bytes()
+    let reversed = |bytes: [u8; 16]| {
+        let mut bytes = bytes;
+        bytes.reverse();
+        bytes
+    };
+    let other = *b.as_bytes();
+    [*a.as_bytes(), a.to_bytes_le(), reversed(*a.as_bytes()), reversed(a.to_bytes_le())].contains(&other)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A run with its events as lines, or as JSON lines.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use harmony_core::capability::Topology;
 use harmony_core::engine::{Engine, SavedPlan};
@@ -12,6 +13,9 @@ use tokio::sync::broadcast::error::RecvError;
 use super::arguments::program_name;
 use super::output;
 use crate::{CommandError, summary};
+
+/// Two signals within this time are one.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Applies, printing each event as it happens, and a summary at the end.
 pub(super) async fn apply<T: Topology>(
@@ -75,13 +79,17 @@ pub(super) async fn stop_on_signal(engine: &Engine, tell: &(dyn Fn(&str) + Sync)
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
         return std::future::pending().await;
     };
+    let mut first: Option<Instant> = None;
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        if engine.stop.is_cancelled() {
-            std::process::exit(130);
+        match first {
+            // One Ctrl-C can arrive twice: from the terminal, and from a parent that passes it on.
+            Some(at) if at.elapsed() < ONE_SIGNAL => continue,
+            Some(_) => std::process::exit(130),
+            None => first = Some(Instant::now()),
         }
         tell("stopping in a compatible state; once more to end at once");
         engine.stop.cancel();

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 /// The name that the program was called by.
-pub(super) fn program_name() -> String {
+pub(crate) fn program_name() -> String {
     let path = std::env::args_os().next().map(PathBuf::from);
     path.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())).unwrap_or_else(|| "harmony".to_owned())
 }
@@ -25,23 +25,23 @@ pub(super) fn program_name() -> String {
   --only Inventory apply     only this Score
 Exit code: 0 done, 1 failed or refused, 2 wrong arguments, 3 `status` found work, 130 stopped."
 )]
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     /// Print one JSON object a line (events of a run), or one JSON document.
     #[arg(long, global = true)]
-    pub(super) json: bool,
+    pub(crate) json: bool,
     /// Only this Score; may be given more than once.
     #[arg(long, global = true, value_name = "SCORE")]
-    pub(super) only: Vec<String>,
+    pub(crate) only: Vec<String>,
     /// Apply without asking.
     #[arg(long, short, global = true)]
-    pub(super) yes: bool,
+    pub(crate) yes: bool,
     /// What to do; without it, `tui` on a terminal and `plan` elsewhere.
     #[command(subcommand)]
-    pub(super) command: Option<Command>,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Show every command, file and record that would be written, and every disk to be erased.
     Plan {
         /// Also write the plan to this file.

@@ -1,7 +1,7 @@
 //! The command line of a user's program: `plan`, `apply`, `tui`, `status` over its own Scores.
 
 mod apply;
-mod arguments;
+pub(crate) mod arguments;
 pub(crate) mod output;
 mod watch;
 

@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod image;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -153,7 +154,7 @@ fn dnsmasq_config(file: &SiteFile) -> Result<DnsmasqConfig, SiteError> {
     Ok(DnsmasqConfig {
         state_dir: file.site.state.join("dnsmasq"),
         address,
-        pool: (network.pool[0], network.pool[1]),
+        pool: harmony_core::capability::AddressRange { first: network.pool[0], last: network.pool[1] },
         lease: Duration::from_secs(600),
         announce: network.router_advertisement,
         boot: BootFiles {
@@ -185,6 +186,10 @@ impl Topology for SiteTopology {
             *boot = Some(server);
         }
         self.dhcp.ensure_running().await
+    }
+
+    fn device_writes(&self) -> BTreeMap<String, usize> {
+        self.writes.counts().into_iter().map(|(driver, count)| (driver.to_owned(), count)).collect()
     }
 }
 

@@ -1,0 +1,3 @@
+//! Baseboard management controllers, one folder per protocol.
+
+pub mod ipmi;

@@ -1,0 +1,3 @@
+//! DHCP servers, one folder per product.
+
+pub mod dnsmasq;

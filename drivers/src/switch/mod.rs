@@ -1,0 +1,3 @@
+//! Switches, one folder per product.
+
+pub mod openvswitch;

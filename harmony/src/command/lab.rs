@@ -1,0 +1,101 @@
+//! `harmony lab up|status|down|exec`: a virtual rack that stays.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use harmony_topologies::lab::{Lab, LabSpec, MachineSpec};
+
+use super::json_text;
+use crate::CommandError;
+use crate::run::output;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LabCommand {
+    /// Start a rack; its machines are off until something switches them on. Needs root.
+    #[command(after_help = "Examples:
+  harmony lab up --agent target/x86_64-unknown-linux-musl/agent/harmony-inventory-agent
+  harmony lab up --machines 5
+  HARMONY_LAB=ab12cd cargo run -p virtual_rack -- tui    a program in that rack")]
+    Up {
+        /// How many machines.
+        #[arg(long, default_value_t = 3)]
+        machines: u8,
+        /// The static inventory agent, as `cargo xtask agent` builds it.
+        #[arg(long, env = "HARMONY_AGENT", value_name = "FILE")]
+        agent: PathBuf,
+    },
+    /// List the racks of this machine.
+    Status,
+    /// Stop a rack, or all, and leave nothing behind.
+    Down {
+        /// Its name; may be left out if there is one.
+        name: Option<String>,
+        /// All racks.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// Run a command inside a rack's network, with HARMONY_SITE set.
+    #[command(after_help = "Examples:
+  harmony lab exec ab12cd -- harmony hosts
+  harmony lab exec ab12cd -- harmony switch status")]
+    Exec {
+        /// The rack's name.
+        name: String,
+        /// The command.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandError> {
+    match command {
+        LabCommand::Up { machines, agent } => {
+            let spec = LabSpec { machines: MachineSpec::usual(machines.into()), ..LabSpec::new(agent) };
+            let lab = Lab::up(&spec, &|text| eprintln!("lab: {text}")).await.map_err(CommandError::from_error)?;
+            if json {
+                let value = serde_json::json!({ "name": lab.name(), "folder": lab.folder(), "namespace": lab.namespace() });
+                return output::print(&format!("{value}\n"));
+            }
+            let name = lab.name();
+            eprintln!("rack {name} is up; its site file is {}", lab.folder().join("site.toml").display());
+            eprintln!("  HARMONY_LAB={name} cargo run -p virtual_rack -- tui\n  harmony lab exec {name} -- harmony switch status\n  harmony lab down {name}");
+            Ok(())
+        }
+        LabCommand::Status => {
+            let labs = Lab::list().map_err(CommandError::from_error)?;
+            if json {
+                let rows: Vec<_> = labs.iter().map(|lab| serde_json::json!({ "name": lab.name(), "folder": lab.folder(), "namespace": lab.namespace() })).collect();
+                return output::print(&json_text(&rows)?);
+            }
+            if labs.is_empty() {
+                eprintln!("no rack runs on this machine");
+            }
+            labs.iter().try_for_each(|lab| output::print(&format!("{}  {}\n", lab.name(), lab.folder().display())))
+        }
+        LabCommand::Down { name, all } => {
+            let labs = match name {
+                Some(name) => vec![Lab::find(&name).map_err(CommandError::from_error)?],
+                None => Lab::list().map_err(CommandError::from_error)?,
+            };
+            if labs.len() > 1 && !all {
+                let names = labs.iter().map(|lab| lab.name().to_string()).collect::<Vec<_>>().join(", ");
+                return Err(CommandError::new(format!("there are {} racks: {names}", labs.len())).hint("name one, or give --all"));
+            }
+            for lab in labs {
+                let name = lab.name().to_string();
+                lab.down().await.map_err(CommandError::from_error)?;
+                eprintln!("rack {name} is gone");
+            }
+            Ok(())
+        }
+        LabCommand::Exec { name, command } => {
+            let lab = Lab::find(&name).map_err(CommandError::from_error)?;
+            let mut words = command.iter();
+            let Some(program) = words.next() else { return Err(CommandError::new("no command was given")) };
+            let mut inside = tokio::process::Command::from(lab.command(program));
+            inside.args(words).env("HARMONY_SITE", lab.folder().join("site.toml"));
+            let status = inside.status().await.map_err(|error| CommandError::new(format!("failed to start {program}: {error}")))?;
+            if status.success() { Ok(()) } else { Err(CommandError::new(format!("{program} ended with {status}"))) }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Programs that bring their own rack: [`in_lab`] makes a virtual one and runs the program inside its network.
+//!
+//! A rack is a network namespace, and a process is in one from its start. So the program is started
+//! a second time, inside; the first waits for it, passes signals on, and takes the rack down.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use harmony_topologies::lab::{Lab, LabSpec};
+use tokio::process::Child;
+
+use crate::run::arguments::{Arguments, Command};
+use crate::{CommandError, report};
+
+/// Says to a program that it is inside the rack of this folder.
+const INSIDE: &str = "HARMONY_LAB_INSIDE";
+/// A person's choice: a rack that runs already, by name or folder; it is left running.
+const ATTACH: &str = "HARMONY_LAB";
+/// The inventory agent's binary; `cargo xtask agent` builds it.
+const AGENT: &str = "HARMONY_AGENT";
+
+/// Runs a program in a virtual rack, which is made for it and gone when it ends. The program is
+/// given the path of the rack's site file.
+///
+/// With `HARMONY_LAB=NAME` it runs in a rack that `harmony lab up` made, and leaves that running.
+pub fn in_lab<F>(program: F) -> ExitCode
+where
+    F: AsyncFnOnce(PathBuf) -> Result<ExitCode, CommandError>,
+{
+    // Wrong arguments and `--help` need no rack.
+    let needs_rack = !matches!(Arguments::parse().command, Some(Command::Completions { .. }));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&CommandError::new(format!("failed to start: {error}"))),
+    };
+    let result = match std::env::var_os(INSIDE).map(PathBuf::from) {
+        Some(folder) => runtime.block_on(program(folder.join("site.toml"))),
+        None if !needs_rack => runtime.block_on(program(PathBuf::from("site.toml"))),
+        None => runtime.block_on(outside()),
+    };
+    // Threads that wait for a keyboard do not keep the program from ending.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &CommandError) -> ExitCode {
+    report(error);
+    ExitCode::FAILURE
+}
+
+async fn outside() -> Result<ExitCode, CommandError> {
+    if let Some(name) = std::env::var_os(ATTACH) {
+        let lab = Lab::find(&name.to_string_lossy()).map_err(CommandError::from_error)?;
+        return run_inside(&lab).await;
+    }
+    let agent = std::env::var_os(AGENT).ok_or_else(|| {
+        CommandError::new("the rack needs the inventory agent's binary")
+            .hint("`cargo xtask lab` builds it; or set HARMONY_AGENT to the path that `cargo xtask agent` prints")
+    })?;
+    let spec = LabSpec::new(agent);
+    let interrupted = async {
+        let _ = signals().await;
+    };
+    let lab = tokio::select! {
+        lab = Lab::up(&spec, &|text| eprintln!("lab: {text}")) => lab.map_err(CommandError::from_error)?,
+        () = interrupted => return Err(CommandError::new("stopped while the rack was being made")),
+    };
+    let result = run_inside(&lab).await;
+    let down = lab.down().await.map_err(CommandError::from_error);
+    let code = result?;
+    down.map(|()| code)
+}
+
+/// Runs this program again, inside, to its end.
+async fn run_inside(lab: &Lab) -> Result<ExitCode, CommandError> {
+    let program = std::env::current_exe().map_err(|error| CommandError::new(format!("failed to find this program: {error}")))?;
+    let mut command = tokio::process::Command::from(lab.command(&program));
+    command.args(std::env::args_os().skip(1)).env(INSIDE, lab.folder()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| CommandError::new(format!("failed to start {}: {error}", program.display())))?;
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                let status = status.map_err(|error| CommandError::new(format!("failed to wait for {}: {error}", program.display())))?;
+                let code = status.code().and_then(|code| u8::try_from(code).ok());
+                return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+            }
+            signal = signals() => pass_on(&child, signal?),
+        }
+    }
+}
+
+/// The next interrupt or termination.
+async fn signals() -> Result<nix::sys::signal::Signal, CommandError> {
+    use nix::sys::signal::Signal;
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error| CommandError::new(format!("failed to wait for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => Signal::SIGINT,
+        _ = terminate.recv() => Signal::SIGTERM,
+    })
+}
+
+/// A terminal sends Ctrl-C to both; the program inside takes two within a second for one.
+fn pass_on(child: &Child, signal: nix::sys::signal::Signal) {
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+    }
+}
