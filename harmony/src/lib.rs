@@ -50,7 +50,7 @@ use harmony_core::clock::SystemClock;
 use harmony_core::host::Role;
 use harmony_core::store::SharedStore;
 use harmony_inventory::Inventory;
-use harmony_topologies::site::{SiteFile, SiteTopology};
+use harmony_topologies::site::{SiteError, SiteFile, SiteTopology};
 
 /// Reads a site file, and opens the site's inventory (created on first use, in the folder that the
 /// file names) and its devices. Nothing is sent to any device.
@@ -58,7 +58,7 @@ use harmony_topologies::site::{SiteFile, SiteTopology};
 /// # Errors
 /// What is wrong with the file, by line and key, or with the inventory.
 pub async fn open_site(path: impl AsRef<Path>) -> Result<(Inventory, SiteTopology), CommandError> {
-    let file = SiteFile::read(path.as_ref()).map_err(CommandError::from_error)?;
+    let file = read_site(path.as_ref())?;
     let inventory = open_database(&file).await?;
     let topology = SiteTopology::new(file, Arc::new(inventory.clone()), Arc::new(SystemClock)).map_err(CommandError::from_error)?;
     Ok((inventory, topology))
@@ -78,11 +78,25 @@ pub fn role(text: &str) -> Role {
 
 async fn open_database(file: &SiteFile) -> Result<Inventory, CommandError> {
     let database = file.site.state.join("harmony.db");
-    Inventory::open(&database.to_string_lossy()).await.map_err(CommandError::from_error)
+    let opened = Inventory::open(&database.to_string_lossy()).await;
+    opened.map_err(|error| {
+        let hint = error.hint();
+        CommandError::from_error(error).hint(hint)
+    })
+}
+
+fn read_site(path: &Path) -> Result<SiteFile, CommandError> {
+    SiteFile::read(path).map_err(|error| {
+        let hint = match &error {
+            SiteError::Read { .. } => "name the site file with --site or HARMONY_SITE; docs/reference/site.md tells what it holds",
+            _ => "docs/reference/site.md tells what a site file holds",
+        };
+        CommandError::from_error(error).hint(hint)
+    })
 }
 
 /// Opens the inventory of a site alone.
 pub(crate) async fn open_inventory(path: &Path) -> Result<SharedStore, CommandError> {
-    let file = SiteFile::read(path).map_err(CommandError::from_error)?;
+    let file = read_site(path)?;
     Ok(Arc::new(open_database(&file).await?))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Subcommand;
 use harmony_core::boot::{Order, OrderState};
 use harmony_core::host::{Assignment, Host, PortWitness, Role};
-use harmony_core::store::{SharedStore, Store as _};
+use harmony_core::store::SharedStore;
 use jiff::Timestamp;
 
 use super::json_text;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use harmony_core::store::{RunId, Store as _};
+use harmony_core::store::RunId;
 use harmony_tui::Lines;
 
 use super::json_text;

@@ -8,7 +8,8 @@ use harmony_core::score::AnyScore;
 use harmony_scores::InventoryScore;
 use harmony_topologies::site::SiteTopology;
 
-use crate::{CommandError, open_site, report, run};
+use crate::run::run_in_tui;
+use crate::{CommandError, open_site, report};
 
 /// Runs boot server and DHCP server until a signal comes.
 pub(super) async fn run(site: &Path) -> Result<(), CommandError> {
@@ -33,7 +34,7 @@ pub(super) async fn watch(site: &Path) -> ExitCode {
     match open_site(site).await {
         Ok((inventory, topology)) => {
             let scores: Vec<Box<dyn AnyScore<SiteTopology>>> = vec![Box::new(InventoryScore::watching())];
-            run::run_in_tui(inventory, topology, scores).await
+            run_in_tui(inventory, topology, scores).await
         }
         Err(error) => {
             report(&error);

@@ -162,7 +162,7 @@ fn dnsmasq_config(file: &SiteFile) -> Result<DnsmasqConfig, SiteError> {
             tftp: network.address,
             bios: "undionly.kpxe".to_owned(),
             efi64: "ipxe.efi".to_owned(),
-            efi64_url: format!("{base}/ipxe.efi"),
+            efi64_url: format!("{base}/os/ipxe.efi"),
         },
     })
 }
