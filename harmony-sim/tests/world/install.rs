@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use harmony_core::boot::{BootEventKind, InstallProgress, OrderState, Stage};
-use harmony_core::capability::{Bmc, BootDevice, HostControl, HostTarget, LoginStage, PowerAction};
+use harmony_core::capability::{
+    Bmc, BootDevice, BootTarget, HostControl, HostTarget, LoginStage, PowerAction, PxeServer,
+};
 use harmony_core::error::FailureKind;
 use harmony_core::secret::Secret;
+use harmony_core::store::Document;
 
 use crate::harness::{BOOT, Site, rack};
 
@@ -90,7 +93,10 @@ async fn a_disk_with_another_serial_is_not_written() {
 
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_installation_leaves_neither_system() {
-    let site = Site::new(rack(1));
+    let mut spec = rack(1);
+    spec.hosts[0].disks[0].bootable = true;
+    let site = Site::new(spec);
+    site.netboot("node-1").await;
     let host = site.discover("node-1").await;
     site.order(&host, 1, |_| {}).await;
     site.netboot("node-1").await;
@@ -123,6 +129,25 @@ async fn ssh_lets_in_only_who_knows_the_system() {
         site.world.writes().iter().map(ToString::to_string).collect::<Vec<_>>(),
         [format!("host {}: systemctl reboot", host.id)]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_without_an_authorised_key_lets_nobody_in() {
+    let site = Site::new(rack(1));
+    let host = site.discover("node-1").await;
+    let order = site.order(&host, 1, |_| {}).await;
+    let mut entry = site.store.boot_entry(&host.id).await.expect("reads").expect("there");
+    let BootTarget::Install { answer, .. } = &mut entry.target else { panic!("an installation") };
+    let text = site.store.document(answer).await.expect("reads").expect("there").text;
+    let without = Document::new("config.ign", text.replace("sshAuthorizedKeys", "otherKeys"));
+    answer.clone_from(&without.hash);
+    site.store.put_document(&without).await.expect("stored");
+    site.topology.set_boot_entry(&entry).await.expect("stored");
+    site.netboot("node-1").await;
+    assert!(site.world.until(BOOT, |world| world.machine("node-1").is_some_and(|m| m.hostname.is_some())).await);
+    assert!(site.world.until(BOOT, |world| world.machine("node-1").is_some_and(|m| m.address.is_some())).await);
+    let refusal = site.ssh(&order, "hostname").await.expect_err("refused");
+    assert_eq!(refusal.kind(), FailureKind::Rejected);
 }
 
 #[tokio::test(start_paused = true)]
