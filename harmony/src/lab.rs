@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use harmony_topologies::lab::{Lab, LabSpec};
+use harmony_topologies::lab::{Lab, LabSpec, default_parent};
 use tokio::process::Child;
 
 use crate::run::arguments::{Arguments, Command};
@@ -52,25 +52,47 @@ fn failed(error: &CommandError) -> ExitCode {
 
 async fn outside() -> Result<ExitCode, CommandError> {
     if let Some(name) = std::env::var_os(ATTACH) {
-        let lab = Lab::find(&name.to_string_lossy()).map_err(CommandError::from_error)?;
-        return run_inside(&lab).await;
+        return run_inside(&find_lab(&name.to_string_lossy())?).await;
     }
     let agent = std::env::var_os(AGENT).ok_or_else(|| {
         CommandError::new("the rack needs the inventory agent's binary")
             .hint("`cargo xtask lab` builds it; or set HARMONY_AGENT to the path that `cargo xtask agent` prints")
     })?;
-    let spec = LabSpec::new(agent);
-    let interrupted = async {
-        let _ = signals().await;
-    };
+    let mut making = std::pin::pin!(make_lab(LabSpec::new(agent)));
     let lab = tokio::select! {
-        lab = Lab::up(&spec, &|text| eprintln!("lab: {text}")) => lab.map_err(CommandError::from_error)?,
-        () = interrupted => return Err(CommandError::new("stopped while the rack was being made")),
+        lab = &mut making => lab?,
+        signal = signals() => {
+            signal?;
+            // What is half made is finished first, and then removed whole.
+            take_down(making.await?).await?;
+            return Err(CommandError::new("stopped while the rack was being made"));
+        }
     };
     let result = run_inside(&lab).await;
-    let down = lab.down().await.map_err(CommandError::from_error);
-    let code = result?;
-    down.map(|()| code)
+    take_down(lab).await?;
+    result
+}
+
+/// A rack that runs already, by name or folder.
+pub(crate) fn find_lab(name: &str) -> Result<Lab, CommandError> {
+    let by_folder = PathBuf::from(name);
+    let found = match name.parse() {
+        Ok(name) => Lab::named(&name, &default_parent()),
+        Err(_) => Lab::open(&by_folder),
+    };
+    found.map_err(|error| CommandError::from_error(error).hint("`harmony lab status` lists the racks of this machine"))
+}
+
+/// Makes a rack, telling what takes long.
+pub(crate) async fn make_lab(spec: LabSpec) -> Result<Lab, CommandError> {
+    let made = tokio::task::spawn_blocking(move || Lab::up(&spec, &|text| eprintln!("lab: {text}")));
+    made.await.map_err(|error| CommandError::new(format!("failed to make the rack: {error}")))?.map_err(CommandError::from_error)
+}
+
+/// Takes a rack down.
+pub(crate) async fn take_down(lab: Lab) -> Result<(), CommandError> {
+    let down = tokio::task::spawn_blocking(move || lab.down());
+    down.await.map_err(|error| CommandError::new(format!("failed to take the rack down: {error}")))?.map_err(CommandError::from_error)
 }
 
 /// Runs this program again, inside, to its end.

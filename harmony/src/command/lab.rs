@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use harmony_topologies::lab::{Lab, LabSpec, MachineSpec};
+use harmony_topologies::lab::{Lab, LabSpec, LabStatus, MachineSpec, default_parent};
 
 use super::json_text;
 use crate::CommandError;
+use crate::lab::{find_lab, make_lab, take_down};
 use crate::run::output;
 
 #[derive(Debug, Subcommand)]
@@ -51,31 +52,29 @@ pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandEr
     match command {
         LabCommand::Up { machines, agent } => {
             let spec = LabSpec { machines: MachineSpec::usual(machines.into()), ..LabSpec::new(agent) };
-            let lab = Lab::up(&spec, &|text| eprintln!("lab: {text}")).await.map_err(CommandError::from_error)?;
+            let lab = make_lab(spec).await?;
             if json {
-                let value = serde_json::json!({ "name": lab.name(), "folder": lab.folder(), "namespace": lab.namespace() });
-                return output::print(&format!("{value}\n"));
+                return output::print(&json_text(&lab.status())?);
             }
             let name = lab.name();
-            eprintln!("rack {name} is up; its site file is {}", lab.folder().join("site.toml").display());
+            eprintln!("rack {name} is up; its site file is {}", lab.site_path().display());
             eprintln!("  HARMONY_LAB={name} cargo run -p virtual_rack -- tui\n  harmony lab exec {name} -- harmony switch status\n  harmony lab down {name}");
             Ok(())
         }
         LabCommand::Status => {
-            let labs = Lab::list().map_err(CommandError::from_error)?;
+            let labs: Vec<_> = Lab::list(&default_parent()).map_err(CommandError::from_error)?.iter().map(Lab::status).collect();
             if json {
-                let rows: Vec<_> = labs.iter().map(|lab| serde_json::json!({ "name": lab.name(), "folder": lab.folder(), "namespace": lab.namespace() })).collect();
-                return output::print(&json_text(&rows)?);
+                return output::print(&json_text(&labs)?);
             }
             if labs.is_empty() {
                 eprintln!("no rack runs on this machine");
             }
-            labs.iter().try_for_each(|lab| output::print(&format!("{}  {}\n", lab.name(), lab.folder().display())))
+            labs.iter().try_for_each(|lab| output::print(&row(lab)))
         }
         LabCommand::Down { name, all } => {
             let labs = match name {
-                Some(name) => vec![Lab::find(&name).map_err(CommandError::from_error)?],
-                None => Lab::list().map_err(CommandError::from_error)?,
+                Some(name) => vec![find_lab(&name)?],
+                None => Lab::list(&default_parent()).map_err(CommandError::from_error)?,
             };
             if labs.len() > 1 && !all {
                 let names = labs.iter().map(|lab| lab.name().to_string()).collect::<Vec<_>>().join(", ");
@@ -83,19 +82,26 @@ pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandEr
             }
             for lab in labs {
                 let name = lab.name().to_string();
-                lab.down().await.map_err(CommandError::from_error)?;
+                take_down(lab).await?;
                 eprintln!("rack {name} is gone");
             }
             Ok(())
         }
         LabCommand::Exec { name, command } => {
-            let lab = Lab::find(&name).map_err(CommandError::from_error)?;
+            let lab = find_lab(&name)?;
             let mut words = command.iter();
             let Some(program) = words.next() else { return Err(CommandError::new("no command was given")) };
             let mut inside = tokio::process::Command::from(lab.command(program));
-            inside.args(words).env("HARMONY_SITE", lab.folder().join("site.toml"));
+            inside.args(words).env("HARMONY_SITE", lab.site_path());
             let status = inside.status().await.map_err(|error| CommandError::new(format!("failed to start {program}: {error}")))?;
             if status.success() { Ok(()) } else { Err(CommandError::new(format!("{program} ended with {status}"))) }
         }
     }
+}
+
+/// A rack in a line, with the power of its machines.
+fn row(lab: &LabStatus) -> String {
+    let machines: Vec<String> =
+        lab.machines.iter().map(|m| format!("{} {}", m.machine.spec.name, if m.on { "on" } else { "off" })).collect();
+    format!("{}  {}  {} processes  {}\n", lab.name, lab.folder.display(), lab.processes, machines.join(", "))
 }

@@ -4,7 +4,7 @@
 # Usage: build.sh ASSETS KERNEL OUT    (run in an empty working folder)
 set -eu
 assets=$1 kernel=$2 out=$3
-boot_mib=48
+boot_mib=24
 mkdir -p "$out"
 
 # Debian's packages, by the host's own apt configuration (mirror, proxy, keys).
@@ -16,18 +16,19 @@ for folder in doc man locale info lintian i18n zoneinfo bash-completion; do
   excludes="$excludes --dpkgopt=path-exclude=/usr/share/$folder/*"
 done
 mmdebstrap --quiet --mode=root --variant=essential --format=directory \
-  --include=usr-is-merged,systemd,systemd-sysv,udev,dbus,network-manager,openssh-server,sudo,jq,iproute2,kmod \
+  --include=usr-is-merged,systemd,systemd-sysv,udev,dbus,network-manager,openssh-server,libnss-myhostname,sudo,jq,iproute2,kmod \
   --aptopt=apt.conf --aptopt='Apt::Install-Recommends "false"' $excludes \
   "$codename" root "$sources"
 
 cp -r "$kernel/lib/modules" root/usr/lib/
 
 install -D -m 755 "$assets/harmony-ignition" root/usr/lib/harmony/harmony-ignition
+install -m 644 "$assets/ignition.jq" root/usr/lib/harmony/ignition.jq
 install -m 644 "$assets/harmony-ignition.service" "$assets/harmony-host-keys.service" root/etc/systemd/system/
 install -D -m 644 "$assets/98-bond-inherit-mac.link" root/etc/systemd/network/98-bond-inherit-mac.link
 install -D -m 644 "$assets/network-manager.conf" root/etc/NetworkManager/conf.d/harmony.conf
 install -D -m 644 "$assets/sshd.conf" root/etc/ssh/sshd_config.d/harmony.conf
-printf 'LABEL=harmony-root / ext4 defaults,noatime 0 0\n' >root/etc/fstab
+: >root/etc/fstab # the initramfs mounts the root; nothing else is needed
 rm -f root/etc/hostname root/etc/machine-id
 : >root/etc/machine-id
 printf '127.0.0.1 localhost\n::1 localhost\n' >root/etc/hosts
@@ -40,17 +41,18 @@ chroot root usermod -p '*' core # no password, and not "locked" either: sshd ref
 printf 'core ALL=(ALL) NOPASSWD: ALL\n' >root/etc/sudoers.d/core
 chmod 440 root/etc/sudoers.d/core
 chroot root systemctl --quiet enable harmony-ignition.service harmony-host-keys.service NetworkManager.service ssh.service
-chroot root systemctl --quiet mask NetworkManager-wait-online.service NetworkManager-dispatcher.service \
-  polkit.service systemd-logind.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
-  systemd-binfmt.service systemd-hwdb-update.service systemd-pstore.service systemd-journal-catalog-update.service \
-  systemd-machine-id-commit.service ldconfig.service getty@tty1.service getty-static.service \
-  serial-getty@ttyS0.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
-  e2scrub_reap.service fstrim.timer systemd-tmpfiles-clean.timer systemd-rfkill.socket dev-hugepages.mount \
-  dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount
+chroot root systemctl --quiet set-default multi-user.target
+grep -v '^#' "$assets/masked.list" | xargs chroot root systemctl --quiet mask
+rm -f root/usr/lib/systemd/system-generators/*
+for service in hostname1 login1 nm_dispatcher PolicyKit1; do
+  rm -f "root/usr/share/dbus-1/system-services/org.freedesktop.$service.service"
+done
 
 # What neither boot nor bond needs. The apt configuration may hold a proxy's password.
 rm -rf root/etc/apt root/var/lib/apt root/var/cache/* root/var/log/* root/usr/share/perl* \
-  root/usr/lib/x86_64-linux-gnu/perl* root/usr/lib/x86_64-linux-gnu/gconv \
+  root/usr/lib/x86_64-linux-gnu/perl* root/usr/lib/x86_64-linux-gnu/libperl* root/usr/bin/perl* \
+  root/usr/lib/x86_64-linux-gnu/gconv root/usr/lib/x86_64-linux-gnu/NetworkManager/*/*.so \
+  root/usr/bin/nmtui* root/usr/lib/x86_64-linux-gnu/libslang* root/usr/lib/systemd/systemd-networkd \
   root/usr/lib/udev/hwdb.bin root/usr/lib/udev/hwdb.d root/etc/udev/hwdb.bin \
   root/var/lib/dpkg/info root/etc/ssh/ssh_host_*
 
@@ -74,7 +76,7 @@ depmod -b initrd "$version"
 
 # Boot partition: read by syslinux and GRUB alike.
 truncate -s "${boot_mib}M" boot.fat
-mkfs.vfat -F 32 -n BOOT boot.fat >/dev/null
+mkfs.vfat -F 16 -n BOOT boot.fat >/dev/null
 grub-mkstandalone -O x86_64-efi -o BOOTX64.EFI --locales= --fonts= --themes= \
   --install-modules="part_msdos fat search search_label linux configfile normal echo" \
   --modules="part_msdos fat search search_label linux configfile normal" "boot/grub/grub.cfg=$assets/early.cfg"
@@ -84,7 +86,7 @@ mcopy -i boot.fat "$kernel/vmlinuz" initrd.img "$assets/syslinux.cfg" "$assets/g
 syslinux --install boot.fat
 
 # Root filesystem: its contents and some room; the disk's rest stays unused.
-root_mib=$(($(du -sm root | cut -f1) * 11 / 10 + 96))
+root_mib=$(($(du -sm root | cut -f1) * 11 / 10 + 32))
 truncate -s "${root_mib}M" root.ext4
 mke2fs -q -t ext4 -O ^has_journal,^metadata_csum -E lazy_itable_init=1 -L harmony-root -d root root.ext4
 

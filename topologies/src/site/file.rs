@@ -172,7 +172,8 @@ impl SiteFile {
     /// # Errors
     /// As for [`Self::read`].
     pub fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, SiteError> {
-        let mut file: Self = toml::from_str(text).map_err(|source| SiteError::Parse { path: path.to_owned(), source })?;
+        let mut file: Self =
+            toml::from_str(text).map_err(|source| SiteError::Parse { path: path.to_owned(), source })?;
         file.check().map_err(|(key, reason)| SiteError::Value { path: path.to_owned(), key, reason })?;
         let boot = &mut file.boot;
         for relative in [&mut file.site.state, &mut boot.tftp_root, &mut boot.assets, &mut boot.agent] {
@@ -204,13 +205,19 @@ impl SiteFile {
             }
         }
         if network.pool[0] <= network.hosts[1] && network.hosts[0] <= network.pool[1] {
-            return Err(("network.hosts", "it overlaps network.pool; an address for reservations must not be leased to others".into()));
+            return Err((
+                "network.hosts",
+                "it overlaps network.pool; an address for reservations must not be leased to others".into(),
+            ));
         }
         if !network.cidr.contains(&network.address) {
             return Err(("network.address", format!("{} is not in {}", network.address, network.cidr)));
         }
         if !self.boot.listen.ip().is_unspecified() && self.boot.listen.ip() != IpAddr::V4(network.address) {
-            return Err(("boot.listen", format!("hosts reach Harmony at {}, not at {}", network.address, self.boot.listen.ip())));
+            return Err((
+                "boot.listen",
+                format!("hosts reach Harmony at {}, not at {}", network.address, self.boot.listen.ip()),
+            ));
         }
         Ok(())
     }

@@ -28,7 +28,8 @@ pub(super) fn sha256_of(path: &Path) -> DeviceResult<String> {
     };
     let metadata = std::fs::metadata(path).map_err(failed)?;
     let (size, changed) = (metadata.len(), metadata.modified().map_err(failed)?);
-    let known = |known: &Known| known.get(path).filter(|(s, c, _)| (*s, *c) == (size, changed)).map(|(.., hash)| hash.clone());
+    let known =
+        |known: &Known| known.get(path).filter(|(s, c, _)| (*s, *c) == (size, changed)).map(|(.., hash)| hash.clone());
     if let Some(hash) = known(&KNOWN.lock().unwrap_or_else(PoisonError::into_inner)) {
         return Ok(hash);
     }

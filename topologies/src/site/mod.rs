@@ -20,10 +20,10 @@ use harmony_core::capability::{
     ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet, Topology,
 };
 use harmony_core::clock::SharedClock;
-use harmony_core::report::AGENT_PORT;
 use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 use harmony_core::host::{BmcId, Firmware, HostId};
 use harmony_core::net::{Hostname, MacAddress, PortRef, VlanId};
+use harmony_core::report::AGENT_PORT;
 use harmony_core::secret::Secret;
 use harmony_core::store::SharedStore;
 use harmony_drivers::WriteLog;
@@ -79,10 +79,25 @@ impl SiteTopology {
         let DhcpSpec::Dnsmasq(dhcp) = file.dhcp.clone();
         let dhcp = Dnsmasq::new(dhcp, dnsmasq_config(&file)?, writes.clone())?;
         let control = Ssh::new(file.ssh.clone(), &file.site.state, writes.clone())?;
-        let discovery = NetworkDiscovery::new(file.network.cidr, AGENT_PORT, agent_token.clone()).map_err(SiteError::Device)?;
+        let discovery =
+            NetworkDiscovery::new(file.network.cidr, AGENT_PORT, agent_token.clone()).map_err(SiteError::Device)?;
         let (network, pxe) = (file.network_plan(), StorePxe::new(store.clone()));
         let boot = Mutex::new(None);
-        Ok(Self { file, network, store, clock, switches, bmcs, dhcp, pxe, control, discovery, agent_token, boot, writes })
+        Ok(Self {
+            file,
+            network,
+            store,
+            clock,
+            switches,
+            bmcs,
+            dhcp,
+            pxe,
+            control,
+            discovery,
+            agent_token,
+            boot,
+            writes,
+        })
     }
 
     /// The site's file.
@@ -121,7 +136,9 @@ impl SiteTopology {
     fn boot_config(&self) -> BootConfig {
         let boot = &self.file.boot;
         let live = match boot.live {
-            LiveFlavour::Initramfs => LiveEnvironment::Initramfs { kernel: boot.live_kernel.clone(), initrd: boot.live_initrd.clone() },
+            LiveFlavour::Initramfs => {
+                LiveEnvironment::Initramfs { kernel: boot.live_kernel.clone(), initrd: boot.live_initrd.clone() }
+            }
             LiveFlavour::Anaconda => {
                 let tree = boot.live_kernel.split("/images/pxeboot/").next().unwrap_or(&boot.live_kernel);
                 LiveEnvironment::Anaconda { tree: tree.to_owned() }
@@ -148,8 +165,11 @@ fn read_secret(path: &PathBuf) -> Result<Secret, SiteError> {
 
 fn dnsmasq_config(file: &SiteFile) -> Result<DnsmasqConfig, SiteError> {
     let network = &file.network;
-    let address = Ipv4Net::new(network.address, network.cidr.prefix_len())
-        .map_err(|error| SiteError::Value { path: PathBuf::new(), key: "network.cidr", reason: error.to_string() })?;
+    let address = Ipv4Net::new(network.address, network.cidr.prefix_len()).map_err(|error| SiteError::Value {
+        path: PathBuf::new(),
+        key: "network.cidr",
+        reason: error.to_string(),
+    })?;
     let base = format!("http://{}", file.boot_address());
     Ok(DnsmasqConfig {
         state_dir: file.site.state.join("dnsmasq"),
@@ -293,7 +313,13 @@ impl Bmc for SiteTopology {
     async fn set_next_boot(&self, bmc: &BmcId, device: BootDevice, firmware: Option<Firmware>) -> DeviceResult<()> {
         self.bmcs.set_next_boot(bmc, device, firmware).await
     }
-    fn power_commands(&self, bmc: &BmcId, action: PowerAction, device: BootDevice, firmware: Option<Firmware>) -> Vec<String> {
+    fn power_commands(
+        &self,
+        bmc: &BmcId,
+        action: PowerAction,
+        device: BootDevice,
+        firmware: Option<Firmware>,
+    ) -> Vec<String> {
         self.bmcs.power_commands(bmc, action, device, firmware)
     }
 }
