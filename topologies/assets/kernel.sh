@@ -5,9 +5,11 @@
 set -eu
 list=$1 out=$2
 
-package=$(apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
-[ -n "$package" ] || { echo "apt does not know linux-image-cloud-amd64: run apt-get update" >&2; exit 1; }
-apt-get -q -o APT::Sandbox::User=root download "$package"
+fetch() {
+  package=$(apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+  [ -n "$package" ] && apt-get -q -o APT::Sandbox::User=root download "$package"
+}
+fetch || { apt-get -q update && fetch; } # a list that is days old may name what is gone
 dpkg-deb -x "$package"_*.deb unpacked
 version=${package#linux-image-}
 modules=lib/modules/$version

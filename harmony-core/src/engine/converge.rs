@@ -1,11 +1,13 @@
 //! The loop of one Score.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::attempt::{Ended, carry_out};
@@ -17,6 +19,8 @@ use crate::score::{AnyScore, Context, Deferred, Plan, Step, StepSummary};
 
 /// How often a step may be planned again, unchanged, after it was done: then it does not do what it should.
 const MAX_REPEATS: u32 = 3;
+/// How many observations in a row may fail in a passing way: a device that does not answer just now.
+const MAX_BLIND: u32 = 5;
 /// How often a step may find that the world has moved since it was planned.
 const MAX_MOVES: u32 = 5;
 
@@ -34,6 +38,9 @@ struct Memory {
 }
 
 /// Observes, plans and does until nothing is left. With `only`, does those steps and no other.
+///
+/// Planning and doing are two futures that are always polled together: a step may hold what the
+/// planner waits for (a session of a device, the journal), and would never let go of it otherwise.
 pub(super) async fn converge<T: Topology>(
     engine: &Engine,
     cx: &Context<'_, T>,
@@ -41,50 +48,157 @@ pub(super) async fn converge<T: Topology>(
     score: &dyn AnyScore<T>,
     only: Option<BTreeMap<String, Value>>,
 ) -> Result<Outcome, EngineError> {
-    let mut memory = Memory::default();
+    let (start, to_start) = mpsc::unbounded_channel();
+    let (tell_end, ends) = mpsc::unbounded_channel();
+    let doing = carry_out_all(cx, journal, score, to_start, tell_end);
+    let planner = Planner { engine, cx, journal, score, only, start, ends, memory: Memory::default() };
+    tokio::select! {
+        biased;
+        outcome = planner.run() => outcome,
+        never = doing => match never {},
+    }
+}
+
+/// Carries out the steps that are sent, all at once, and tells of each end. Never ends by itself.
+async fn carry_out_all<T: Topology>(
+    cx: &Context<'_, T>,
+    journal: &Journal,
+    score: &dyn AnyScore<T>,
+    mut to_start: mpsc::UnboundedReceiver<Step<Value>>,
+    tell_end: mpsc::UnboundedSender<End>,
+) -> Infallible {
     let mut running = FuturesUnordered::new();
     loop {
-        let stopping = cx.stop.is_cancelled();
-        if stopping && running.is_empty() {
-            return Ok(Outcome::Stopped);
-        }
-        let mut waiting = false;
-        if !stopping {
-            let plan = assess(cx, score).await?.plan;
-            memory.tell(journal, score, &plan).await?;
-            if let Some(outcome) = memory.verdict(&plan, only.as_ref()) {
-                if running.is_empty() {
-                    return Ok(outcome);
-                }
-            } else {
-                for step in memory.ready(engine, plan.steps, only.as_ref()) {
-                    running.push(async move {
-                        let ended = carry_out(cx, journal, score, &step).await;
-                        (step, ended)
-                    });
-                }
-            }
-            waiting = !plan.deferred.is_empty() || !memory.moved.is_empty();
-        }
-        if running.is_empty() && !waiting {
-            // Something is planned, nothing can start and nothing runs: its requirement failed.
-            return Ok(memory.failure());
-        }
-        let poll = if waiting { score.poll_interval() } else { Duration::MAX };
         tokio::select! {
             // In order, so that a simulated run can be repeated exactly.
             biased;
-            Some((step, ended)) = running.next(), if !running.is_empty() => {
-                memory.end(step, ended?);
-                // Steps that end together are planned for together.
-                while let Some(Some((step, ended))) = futures::FutureExt::now_or_never(running.next()) {
-                    memory.end(step, ended?);
-                }
+            Some(step) = to_start.recv() => running.push(async move {
+                let ended = carry_out(cx, journal, score, &step).await;
+                (step, ended)
+            }),
+            Some(end) = running.next(), if !running.is_empty() => {
+                let _ = tell_end.send(end);
             }
-            () = cx.stop.cancelled(), if !stopping => {}
-            () = tokio::time::sleep(poll), if waiting => {}
+            else => std::future::pending().await,
         }
     }
+}
+
+/// A step that ended, and how.
+type End = (Step<Value>, Result<Ended, EngineError>);
+
+struct Planner<'a, 'c, T: Topology> {
+    engine: &'a Engine,
+    cx: &'a Context<'c, T>,
+    journal: &'a Journal,
+    score: &'a dyn AnyScore<T>,
+    only: Option<BTreeMap<String, Value>>,
+    start: mpsc::UnboundedSender<Step<Value>>,
+    ends: mpsc::UnboundedReceiver<End>,
+    memory: Memory,
+}
+
+impl<T: Topology> Planner<'_, '_, T> {
+    async fn run(mut self) -> Result<Outcome, EngineError> {
+        let mut blind = 0;
+        loop {
+            if self.cx.stop.is_cancelled() {
+                self.drain().await?;
+                return Ok(Outcome::Stopped);
+            }
+            let waiting = match assess(self.cx, self.score).await {
+                Ok(assessment) => {
+                    blind = 0;
+                    // What ended while the world was looked at may have been seen half done.
+                    let ended = self.take_ends()?;
+                    match self.on_plan(assessment.plan, &ended).await? {
+                        Next::Wait { polling } => polling,
+                        Next::LookAgain => continue,
+                        Next::Over(outcome) => return Ok(outcome),
+                    }
+                }
+                Err(error) if is_passing(&error) && blind < MAX_BLIND => {
+                    blind += 1;
+                    true
+                }
+                Err(error) => {
+                    // Steps in hand are brought to a safe end before the run fails.
+                    self.cx.stop.cancel();
+                    self.drain().await?;
+                    return Err(error);
+                }
+            };
+            self.wait(waiting).await?;
+        }
+    }
+
+    /// Starts what is ready.
+    async fn on_plan(&mut self, plan: Plan<Value>, ended: &[Step<Value>]) -> Result<Next, EngineError> {
+        self.memory.tell(self.journal, self.score, &plan).await?;
+        let verdict = self.memory.verdict(&plan, self.only.as_ref());
+        let polling = !plan.deferred.is_empty() || !self.memory.moved.is_empty();
+        if !matches!(verdict, Some(Outcome::Converged | Outcome::PlanDone { .. })) {
+            for step in self.memory.ready(self.engine, plan.steps, self.only.as_ref(), ended) {
+                let _ = self.start.send(step);
+            }
+        }
+        Ok(match verdict {
+            _ if !self.memory.running.is_empty() => Next::Wait { polling },
+            _ if !ended.is_empty() => Next::LookAgain,
+            Some(outcome) => Next::Over(outcome),
+            None if polling => Next::Wait { polling },
+            // Something is planned, nothing can start and nothing runs: its requirement failed.
+            None => Next::Over(self.memory.failure()),
+        })
+    }
+
+    /// Waits until a step ends, a person wants to stop, or it is time to look again.
+    async fn wait(&mut self, polling: bool) -> Result<(), EngineError> {
+        tokio::select! {
+            biased;
+            Some((step, ended)) = self.ends.recv() => {
+                self.memory.end(&step, ended?);
+                // Steps that end together are planned for together.
+                self.take_ends().map(|_| ())
+            }
+            () = self.cx.stop.cancelled() => Ok(()),
+            () = tokio::time::sleep(self.score.poll_interval()), if polling => Ok(()),
+        }
+    }
+
+    /// The steps that have ended since the last look.
+    fn take_ends(&mut self) -> Result<Vec<Step<Value>>, EngineError> {
+        let mut steps = Vec::new();
+        while let Ok((step, ended)) = self.ends.try_recv() {
+            self.memory.end(&step, ended?);
+            steps.push(step);
+        }
+        Ok(steps)
+    }
+
+    /// Waits for every step that runs.
+    async fn drain(&mut self) -> Result<(), EngineError> {
+        while !self.memory.running.is_empty() {
+            let Some((step, ended)) = self.ends.recv().await else { break };
+            self.memory.end(&step, ended?);
+        }
+        Ok(())
+    }
+}
+
+/// What the loop does next.
+enum Next {
+    /// Wait for a step's end, and for time if something is polled.
+    Wait { polling: bool },
+    /// Observe again at once.
+    LookAgain,
+    /// End.
+    Over(Outcome),
+}
+
+/// Whether a failed observation may succeed the next time.
+fn is_passing(error: &EngineError) -> bool {
+    matches!(error, EngineError::Plan { source, .. } if source.kind().is_retryable())
 }
 
 impl Memory {
@@ -137,6 +251,7 @@ impl Memory {
         engine: &Engine,
         steps: Vec<Step<Value>>,
         only: Option<&BTreeMap<String, Value>>,
+        ended: &[Step<Value>],
     ) -> Vec<Step<Value>> {
         let planned: BTreeSet<String> = steps.iter().map(|step| step.key.clone()).collect();
         let mut ready = Vec::new();
@@ -144,7 +259,9 @@ impl Memory {
             let is_signed = only.is_none_or(|only| only.get(&step.key) == Some(&step.action));
             let is_free = !self.running.contains(&step.key) && !self.failed.contains_key(&step.key);
             let is_unblocked = !step.after.iter().any(|key| planned.contains(key) || self.running.contains(key));
-            if !(is_signed && is_free && is_unblocked) {
+            let is_stale =
+                ended.iter().any(|e| e.key == step.key || e.budgets.iter().any(|name| step.budgets.contains(name)));
+            if is_stale || !(is_signed && is_free && is_unblocked) {
                 continue;
             }
             if let Some((action, times)) = self.done.get(&step.key)
@@ -163,7 +280,7 @@ impl Memory {
         ready
     }
 
-    fn end(&mut self, step: Step<Value>, ended: Ended) {
+    fn end(&mut self, step: &Step<Value>, ended: Ended) {
         self.running.remove(&step.key);
         self.taken.give_back(&step.budgets);
         match ended {
@@ -173,7 +290,7 @@ impl Memory {
                     Some((action, times)) if *action == step.action => times + 1,
                     _ => 1,
                 };
-                self.done.insert(step.key, (step.action, times));
+                self.done.insert(step.key.clone(), (step.action.clone(), times));
             }
             Ended::Moved(what) => {
                 let times = self.moved.entry(step.key.clone()).or_default();
@@ -186,7 +303,7 @@ impl Memory {
             }
             Ended::Stopped => {}
             Ended::Failed { error, hint } => {
-                self.failed.insert(step.key, (error, hint));
+                self.failed.insert(step.key.clone(), (error, hint));
             }
         }
     }

@@ -10,7 +10,8 @@ mkdir -p "$out"
 # Debian's packages, by the host's own apt configuration (mirror, proxy, keys).
 apt-config dump | grep '^Acquire::' >apt.conf || :
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-sources=$(ls /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
+sources=$(grep -lE '^(deb|URIs:).*debian' /etc/apt/sources.list /etc/apt/sources.list.d/*.list \
+  /etc/apt/sources.list.d/*.sources 2>/dev/null || :)
 excludes=
 for folder in doc man locale info lintian i18n zoneinfo bash-completion; do
   excludes="$excludes --dpkgopt=path-exclude=/usr/share/$folder/*"
@@ -18,7 +19,7 @@ done
 mmdebstrap --quiet --mode=root --variant=essential --format=directory \
   --include=usr-is-merged,systemd,systemd-sysv,udev,dbus,network-manager,openssh-server,libnss-myhostname,sudo,jq,iproute2,kmod \
   --aptopt=apt.conf --aptopt='Apt::Install-Recommends "false"' $excludes \
-  "$codename" root "$sources"
+  "$codename" root $sources
 
 cp -r "$kernel/lib/modules" root/usr/lib/
 

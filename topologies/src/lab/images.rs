@@ -3,6 +3,7 @@
 //! Owns what an image is made of and when it has to be made anew: its folder in the cache is named
 //! by the hash of everything that goes in. How it is made is said by the scripts in `assets/`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::LabError;
 use super::prerequisites;
-use super::process::run;
+use super::process::{run, run_with};
 
 /// Older images of a kind that are kept, for checkouts that take turns.
 const KEPT: usize = 4;
@@ -48,10 +49,7 @@ pub(super) fn ready(cache: &Path, agent: &Path, say: &dyn Fn(&str)) -> Result<Im
     let agent = std::path::absolute(agent).map_err(LabError::file("find", agent))?;
     let agent_bytes = std::fs::read(&agent).map_err(LabError::file("read the agent", &agent))?;
     std::fs::create_dir_all(cache).map_err(LabError::file("make", cache))?;
-    let lock = cache.join("lock");
-    let file = std::fs::File::create(&lock).map_err(LabError::file("open", &lock))?;
-    let _lock =
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| LabError::file("lock", &lock)(errno.into()))?;
+    let builder = Builder { cache, lock: lock(&cache.join("lock"), say)? };
 
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let kernel_version = kernel_candidate()?;
@@ -64,13 +62,30 @@ pub(super) fn ready(cache: &Path, agent: &Path, say: &dyn Fn(&str)) -> Result<Im
     let node = Image { kind: "node", key: node_key, assets: NODE };
 
     let modules = Path::new("../assets/modules.list");
-    let kernel = kernel.ready(cache, "kernel.sh", &[modules], || say("fetching Debian's kernel"))?;
+    let kernel = kernel.ready(&builder, "kernel.sh", &[modules], || say("fetching Debian's kernel"))?;
     let files = Path::new("../assets");
-    let live = live.ready(cache, "build.sh", &[files, &kernel, &agent], || say("building the live environment"))?;
-    let node = node.ready(cache, "build.sh", &[files, &kernel], || {
+    let live = live.ready(&builder, "build.sh", &[files, &kernel, &agent], || say("building the live environment"))?;
+    let node = node.ready(&builder, "build.sh", &[files, &kernel], || {
         say("building the installed system from Debian's packages; this takes a minute, once");
     })?;
     Ok(Images { live, node })
+}
+
+/// Keeps all other processes from building until it is dropped.
+fn lock(path: &Path, say: &dyn Fn(&str)) -> Result<Flock<File>, LabError> {
+    let file = File::create(path).map_err(LabError::file("open", path))?;
+    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((file, _)) => file,
+    };
+    say("another process builds images; waiting for it");
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| LabError::file("lock", path)(errno.into()))
+}
+
+/// The one process that may build.
+struct Builder<'a> {
+    cache: &'a Path,
+    lock: Flock<File>,
 }
 
 /// One image, which may not have been built yet.
@@ -82,18 +97,19 @@ struct Image {
 
 impl Image {
     /// Its folder in the cache; built if it is not there.
-    fn ready(&self, cache: &Path, script: &str, args: &[&Path], say: impl Fn()) -> Result<PathBuf, LabError> {
-        let place = cache.join(format!("{}-{}", self.kind, self.key));
+    fn ready(&self, builder: &Builder<'_>, script: &str, args: &[&Path], say: impl Fn()) -> Result<PathBuf, LabError> {
+        let place = builder.cache.join(format!("{}-{}", self.kind, self.key));
         if !place.exists() {
             prerequisites::for_building()?;
             say();
-            self.build(cache, &place, script, args)?;
-            forget_older(cache, self.kind);
+            self.build(builder, &place, script, args)?;
+            forget_older(builder.cache, self.kind);
         }
         Ok(place)
     }
 
-    fn build(&self, cache: &Path, place: &Path, script: &str, args: &[&Path]) -> Result<(), LabError> {
+    fn build(&self, builder: &Builder<'_>, place: &Path, script: &str, args: &[&Path]) -> Result<(), LabError> {
+        let Builder { cache, lock } = builder;
         let prefix = format!("building-{}-", self.kind);
         // We hold the lock: what others left half built, nobody is building any more.
         for stale in entries(cache, &prefix) {
@@ -111,7 +127,11 @@ impl Image {
         // In a mount namespace of its own, a script that is killed leaves no mounts behind.
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh"]).arg(assets.join(script)).args(args).arg(&out).current_dir(&scratch);
-        let built = run(format!("build the image `{}`", self.kind), command.env("LC_ALL", "C.UTF-8"))
+        // The lock is the script's standard input: should we be killed, it is held until the script has
+        // ended, too, and nobody clears away what is still being written.
+        let shared = lock.try_clone().map_err(LabError::file("share the lock of", *cache))?;
+        let doing = format!("build the image `{}`", self.kind);
+        let built = run_with(doing, command.env("LC_ALL", "C.UTF-8"), shared.into())
             .and_then(|_| std::fs::rename(&out, place).map_err(LabError::file("keep", place)));
         let removed = std::fs::remove_dir_all(&work).map_err(LabError::file("remove", &work));
         built.and(removed)
@@ -191,10 +211,13 @@ mod tests {
     #[test]
     fn a_script_that_fails_leaves_nothing_and_says_why() {
         let cache = tempfile::tempdir().expect("folder");
+        let lock = lock(&cache.path().join("lock"), &|_| ()).expect("locked");
+        let builder = Builder { cache: cache.path(), lock };
         let image = Image { kind: "test", key: "1".into(), assets: &[("build.sh", "echo no space >&2; exit 1")] };
-        let error = image.build(cache.path(), &cache.path().join("test-1"), "build.sh", &[]).expect_err("fails");
-        assert!(error.to_string().contains("no space") || matches!(error, LabError::Program { .. }), "{error}");
-        assert_eq!(entries(cache.path(), "").len(), 0);
+        let error = image.build(&builder, &cache.path().join("test-1"), "build.sh", &[]).expect_err("fails");
+        // Who is not root is told by `unshare`.
+        assert!(matches!(&error, LabError::Program { stderr, .. } if !stderr.is_empty()), "{error}");
+        assert_eq!(entries(cache.path(), ""), [cache.path().join("lock")]);
     }
 
     #[test]
@@ -202,12 +225,12 @@ mod tests {
         let cache = tempfile::tempdir().expect("folder");
         for index in 0..KEPT + 2 {
             let path = cache.path().join(format!("live-{index}"));
-            let file = std::fs::File::create(&path).expect("made");
+            let file = File::create(&path).expect("made");
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000 * index as u64);
             file.set_modified(time).expect("dated");
             drop(file);
             std::fs::remove_file(&path).and_then(|()| std::fs::create_dir(&path)).expect("folder");
-            std::fs::File::open(&path).and_then(|folder| folder.set_modified(time)).expect("dated");
+            File::open(&path).and_then(|folder| folder.set_modified(time)).expect("dated");
         }
         std::fs::create_dir(cache.path().join("node-0")).expect("made");
         forget_older(cache.path(), "live");

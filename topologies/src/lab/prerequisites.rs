@@ -23,7 +23,7 @@ pub(super) const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 pub(super) const IPXE: [&str; 2] = ["/usr/lib/ipxe/ipxe.efi", "/usr/lib/ipxe/undionly.kpxe"];
 
 /// To run a rack.
-const RUNNING: [(&str, &str); 15] = [
+const RUNNING: [(&str, &str); 16] = [
     ("/usr/lib/ipxe/ipxe.efi", "ipxe"),
     ("/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu"),
     ("/usr/lib/ipxe/undionly.kpxe", "ipxe"),
@@ -39,13 +39,15 @@ const RUNNING: [(&str, &str); 15] = [
     ("ovs-vswitchd", "openvswitch-switch"),
     ("ovsdb-server", "openvswitch-switch"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("setsid", "util-linux"),
 ];
 
 /// To build images, which happens once.
-const BUILDING: [(&str, &str); 17] = [
+const BUILDING: [(&str, &str); 19] = [
     ("/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin"),
     ("/usr/lib/syslinux/mbr/mbr.bin", "syslinux-common"),
     ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
+    ("apt-get", "apt"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("depmod", "kmod"),
@@ -59,6 +61,7 @@ const BUILDING: [(&str, &str); 17] = [
     ("modprobe", "kmod"),
     ("sfdisk", "fdisk"),
     ("syslinux", "syslinux"),
+    ("unshare", "util-linux"),
     ("zstd", "zstd"),
 ];
 

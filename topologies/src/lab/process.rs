@@ -13,9 +13,14 @@ const KEPT_BYTES: usize = 600;
 
 /// Runs a program to its end; its standard output.
 pub(super) fn run(doing: impl Into<String>, command: &mut Command) -> Result<String, LabError> {
+    run_with(doing, command, Stdio::null())
+}
+
+/// Runs a program with this as its standard input.
+pub(super) fn run_with(doing: impl Into<String>, command: &mut Command, stdin: Stdio) -> Result<String, LabError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let doing = doing.into();
-    let output = match command.stdin(Stdio::null()).output() {
+    let output = match command.stdin(stdin).output() {
         Ok(output) => output,
         Err(source) => return Err(LabError::Start { doing, program, source }),
     };
