@@ -34,7 +34,8 @@ fn names(host: &Host) -> Vec<String> {
 pub fn find_host<'a>(hosts: &'a [Host], text: &str) -> Result<&'a Host, FindError> {
     let wanted = text.trim().to_ascii_lowercase();
     let whole: Vec<&Host> = hosts.iter().filter(|host| names(host).contains(&wanted)).collect();
-    let part = || hosts.iter().filter(|host| !wanted.is_empty() && names(host).iter().any(|name| name.contains(&wanted)));
+    let part =
+        || hosts.iter().filter(|host| !wanted.is_empty() && names(host).iter().any(|name| name.contains(&wanted)));
     let found = if whole.is_empty() { part().collect() } else { whole };
     match found[..] {
         [host] => Ok(host),

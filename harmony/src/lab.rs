@@ -86,21 +86,28 @@ pub(crate) fn find_lab(name: &str) -> Result<Lab, CommandError> {
 /// Makes a rack, telling what takes long.
 pub(crate) async fn make_lab(spec: LabSpec) -> Result<Lab, CommandError> {
     let made = tokio::task::spawn_blocking(move || Lab::up(&spec, &|text| eprintln!("lab: {text}")));
-    made.await.map_err(|error| CommandError::new(format!("failed to make the rack: {error}")))?.map_err(CommandError::from_error)
+    made.await
+        .map_err(|error| CommandError::new(format!("failed to make the rack: {error}")))?
+        .map_err(CommandError::from_error)
 }
 
 /// Takes a rack down.
 pub(crate) async fn take_down(lab: Lab) -> Result<(), CommandError> {
     let down = tokio::task::spawn_blocking(move || lab.down());
-    down.await.map_err(|error| CommandError::new(format!("failed to take the rack down: {error}")))?.map_err(CommandError::from_error)
+    down.await
+        .map_err(|error| CommandError::new(format!("failed to take the rack down: {error}")))?
+        .map_err(CommandError::from_error)
 }
 
 /// Runs this program again, inside, to its end.
 async fn run_inside(lab: &Lab) -> Result<ExitCode, CommandError> {
-    let program = std::env::current_exe().map_err(|error| CommandError::new(format!("failed to find this program: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| CommandError::new(format!("failed to find this program: {error}")))?;
     let mut command = tokio::process::Command::from(lab.command(&program));
     command.args(std::env::args_os().skip(1)).env(INSIDE, lab.folder()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| CommandError::new(format!("failed to start {}: {error}", program.display())))?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| CommandError::new(format!("failed to start {}: {error}", program.display())))?;
     loop {
         tokio::select! {
             status = child.wait() => {

@@ -60,7 +60,8 @@ use harmony_topologies::site::{SiteError, SiteFile, SiteTopology};
 pub async fn open_site(path: impl AsRef<Path>) -> Result<(Inventory, SiteTopology), CommandError> {
     let file = read_site(path.as_ref())?;
     let inventory = open_database(&file).await?;
-    let topology = SiteTopology::new(file, Arc::new(inventory.clone()), Arc::new(SystemClock)).map_err(CommandError::from_error)?;
+    let topology = SiteTopology::new(file, Arc::new(inventory.clone()), Arc::new(SystemClock))
+        .map_err(CommandError::from_error)?;
     Ok((inventory, topology))
 }
 
@@ -88,7 +89,9 @@ async fn open_database(file: &SiteFile) -> Result<Inventory, CommandError> {
 fn read_site(path: &Path) -> Result<SiteFile, CommandError> {
     SiteFile::read(path).map_err(|error| {
         let hint = match &error {
-            SiteError::Read { .. } => "name the site file with --site or HARMONY_SITE; docs/reference/site.md tells what it holds",
+            SiteError::Read { .. } => {
+                "name the site file with --site or HARMONY_SITE; docs/reference/site.md tells what it holds"
+            }
             _ => "docs/reference/site.md tells what a site file holds",
         };
         CommandError::from_error(error).hint(hint)

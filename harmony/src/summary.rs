@@ -42,7 +42,13 @@ pub fn summary(records: &[Record], hosts: &[Host]) -> String {
     text.push('\n');
     for host in hosts {
         let role = host.assignment.as_ref().map_or("-", |assignment| assignment.role.as_str());
-        let _ = write!(text, "{:<18} {role:<10} {:<12} {:>10}", host.name, host.lifecycle, since(start, host.discovered_at));
+        let _ = write!(
+            text,
+            "{:<18} {role:<10} {:<12} {:>10}",
+            host.name,
+            host.lifecycle,
+            since(start, host.discovered_at)
+        );
         let by_bmc = host.bmc.as_ref().and_then(|bmc| phases.get(&format!("bmc/{bmc}")));
         let own = phases.get(host.id.as_str());
         for (phase, _) in PHASES {
@@ -57,7 +63,12 @@ pub fn summary(records: &[Record], hosts: &[Host]) -> String {
                 Outcome::Converged => writeln!(text, "\nas wanted, after {}", seconds(*took_ms)),
                 Outcome::Stopped => writeln!(text, "\nstopped after {}; run again to go on", seconds(*took_ms)),
                 Outcome::PlanDone { waits_for } => {
-                    writeln!(text, "\nthe plan is done, after {}; the rest waits for:\n  {}", seconds(*took_ms), waits_for.join("\n  "))
+                    writeln!(
+                        text,
+                        "\nthe plan is done, after {}; the rest waits for:\n  {}",
+                        seconds(*took_ms),
+                        waits_for.join("\n  ")
+                    )
                 }
                 Outcome::Failed { error, hint } => {
                     let hint = hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));

@@ -94,7 +94,10 @@ fn a_missing_site_file_is_named_with_the_next_step() {
 fn an_unreachable_switch_and_a_port_of_no_switch_are_named() {
     let folder = site(SITE);
     let error = refused(folder.path(), &["switch", "status"]);
-    assert!(error.contains("`tor`") && error.contains("unix:/nonexistent/db.sock") && error.contains("hint: "), "{error}");
+    assert!(
+        error.contains("`tor`") && error.contains("unix:/nonexistent/db.sock") && error.contains("hint: "),
+        "{error}"
+    );
     let error = refused(folder.path(), &["switch", "status", "spine/p9"]);
     assert!(error.contains("no switch `spine`") && error.contains("tor"), "{error}");
     let output = harmony(folder.path(), &["switch", "status", "p9"]);
@@ -131,7 +134,12 @@ fn hosts_that_are_not_there_are_named() {
 #[test]
 fn help_has_examples_and_completions_are_printed() {
     let folder = tempfile::tempdir().expect("a folder");
-    for args in [vec!["--help"], vec!["lab", "up", "--help"], vec!["host", "assign", "--help"], vec!["inventory", "diff", "--help"]] {
+    for args in [
+        vec!["--help"],
+        vec!["lab", "up", "--help"],
+        vec!["host", "assign", "--help"],
+        vec!["inventory", "diff", "--help"],
+    ] {
         let text = String::from_utf8(harmony(folder.path(), &args).stdout).expect("text");
         assert!(text.contains("Examples:"), "{args:?}: {text}");
     }

@@ -115,14 +115,27 @@ impl Rack {
     #[must_use]
     pub fn ipmi(&self, machine: &str, args: &[&str]) -> String {
         let site = std::fs::read_to_string(self.folder.join("site.toml")).expect("a site file");
-        let section = site.split(&format!("[bmc.{machine}]")).nth(1).expect("a BMC").split("\n[").next().expect("a section");
+        let section =
+            site.split(&format!("[bmc.{machine}]")).nth(1).expect("a BMC").split("\n[").next().expect("a section");
         let value = |key: &str| {
             let line = section.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix('='));
             line.unwrap_or_else(|| panic!("no {key} in {section}")).trim().trim_matches('"').to_owned()
         };
         let password = std::fs::read_to_string(value("password_file")).expect("a password");
         let mut command = self.inside("ipmitool");
-        command.args(["-I", "lanplus", "-C", "3", "-E", "-H", &value("address"), "-p", &value("port"), "-U", &value("user")]);
+        command.args([
+            "-I",
+            "lanplus",
+            "-C",
+            "3",
+            "-E",
+            "-H",
+            &value("address"),
+            "-p",
+            &value("port"),
+            "-U",
+            &value("user"),
+        ]);
         succeed(command.args(args).env("IPMI_PASSWORD", password.trim()))
     }
 
@@ -130,8 +143,18 @@ impl Rack {
     #[must_use]
     pub fn ssh(&self, address: &str, remote: &str) -> String {
         let site = std::fs::read_to_string(self.folder.join("site.toml")).expect("a site file");
-        let key = site.lines().find_map(|line| line.strip_prefix("key_file = ")).expect("a key").trim_matches('"').to_owned();
-        let options = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"];
+        let key =
+            site.lines().find_map(|line| line.strip_prefix("key_file = ")).expect("a key").trim_matches('"').to_owned();
+        let options = [
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ];
         let mut command = self.inside("ssh");
         succeed(command.args(options).args(["-i", &key, &format!("core@{address}"), remote]))
     }

@@ -104,18 +104,22 @@ fn assign_roles(terminal: &Terminal) {
         terminal.shows("the dialog", Duration::from_secs(20), |screen| screen.to_lowercase().contains("role"));
         let _ = succeed(terminal.tmux().args(["send-keys", "-l", role]));
         terminal.keys(&["Enter"]);
-        terminal.shows(&format!("{role} to be assigned"), Duration::from_secs(30), |screen| screen.contains(role) && screen.contains("acquired"));
+        terminal.shows(&format!("{role} to be assigned"), Duration::from_secs(30), |screen| {
+            screen.contains(role) && screen.contains("acquired")
+        });
     }
 }
 
 fn watch_to_the_end(terminal: &Terminal) {
     terminal.resize(120, 40);
     terminal.keys(&["1"]);
-    let screen = terminal.shows("steps of the hosts", Duration::from_secs(60), |screen| screen.contains("follow the installation"));
+    let screen = terminal
+        .shows("steps of the hosts", Duration::from_secs(60), |screen| screen.contains("follow the installation"));
     assert!(screen.lines().count() >= 30, "{screen}");
     println!("120×40\n{screen}");
     terminal.keys(&["3"]);
-    let screen = terminal.shows("ports in LACP mode", Duration::from_secs(900), |screen| screen.matches("lag-node-").count() >= 6);
+    let screen = terminal
+        .shows("ports in LACP mode", Duration::from_secs(900), |screen| screen.matches("lag-node-").count() >= 6);
     println!("{screen}");
     terminal.keys(&["2"]);
     terminal.shows("the end", Duration::from_secs(120), |screen| screen.matches("provisioned").count() >= 3);
@@ -128,7 +132,8 @@ fn watch_to_the_end(terminal: &Terminal) {
 fn an_interrupted_run_leaves_nothing_behind() {
     let before = namespaces();
     let mut command = Command::new(program("virtual_rack"));
-    let child = command.args(["apply", "--yes", "--json"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let child =
+        command.args(["apply", "--yes", "--json"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = Killed(child.spawn().expect("starts"));
     let lines = std::io::BufRead::lines(std::io::BufReader::new(child.0.stdout.take().expect("piped")));
     for line in lines.map_while(Result::ok) {

@@ -1,10 +1,11 @@
 //! Builds and runs the virtual rack.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::machine::{cargo, root, run, target};
+use crate::machine::{cargo, run, target};
 use crate::setup;
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
@@ -23,9 +24,8 @@ pub(crate) fn lab(args: &[String]) -> Result<()> {
     let agent = agent()?;
     let default = ["apply".to_owned(), "--yes".to_owned()];
     let args = if args.is_empty() { &default } else { args };
-    run(cargo()
-        .args(["run", "--quiet", "--package", "virtual_rack", "--"])
-        .args(args)
-        .env("HARMONY_AGENT", agent)
-        .current_dir(root()))
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--package", "virtual_rack", "--"]).args(args).env("HARMONY_AGENT", agent);
+    // In our place, so that a signal reaches the rack's own program, which takes the rack down.
+    Err(command.exec()).context("failed to start cargo")
 }

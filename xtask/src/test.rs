@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::machine::{cargo, run};
+use crate::machine::{cargo, run, target};
 use crate::run::agent;
 use crate::setup;
 
@@ -21,6 +21,10 @@ pub(crate) fn test(filter: &[String]) -> Result<()> {
         command
     };
     run(tests(&["--workspace", "--exclude", "harmony-lab-tests", "--"]).args(filter))?;
-    // Virtual machines one test at a time: two cores emulate six already.
-    run(tests(&["--package", "harmony-lab-tests", "--", "--test-threads=1"]).args(filter))
+    run(cargo().args(["build", "--quiet", "--package", "harmony", "--package", "virtual_rack"]))?;
+    let programs = target().join("debug");
+    // One test at a time: two cores emulate six machines already.
+    run(tests(&["--package", "harmony-lab-tests", "--", "--test-threads=1", "--nocapture"])
+        .args(filter)
+        .env("HARMONY_BIN_DIR", programs))
 }

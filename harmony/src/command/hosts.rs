@@ -54,9 +54,13 @@ pub(super) async fn run(site: &Path, json: bool, command: HostCommand) -> Result
     match command {
         HostCommand::Show { host } => {
             let host = find_host(&hosts, &host).map_err(CommandError::from_error)?;
-            let orders: Vec<Order> = store.orders().await?.into_iter().filter(|order| order.id.host == host.id).collect();
+            let orders: Vec<Order> =
+                store.orders().await?.into_iter().filter(|order| order.id.host == host.id).collect();
             let text = if json {
-                json_text(&serde_json::json!({ "host": host, "orders": orders, "history": store.history(&host.id).await? }))?
+                let (history, evidence) = (store.history(&host.id).await?, store.boot_events(&host.id, None).await?);
+                json_text(
+                    &serde_json::json!({ "host": host, "orders": orders, "history": history, "evidence": evidence }),
+                )?
             } else {
                 show(&store, host, &orders).await?
             };
@@ -84,7 +88,8 @@ pub(crate) async fn assign(store: &SharedStore, host: &Host, assignment: Assignm
         if host.disk(serial).is_none() {
             let serials: Vec<&str> = host.disks.iter().filter_map(|disk| disk.serial.as_deref()).collect();
             let error = CommandError::new(format!("{} has no disk with serial {serial}", host.label()));
-            return Err(error.hint(format!("it has {}", if serials.is_empty() { "none".to_owned() } else { serials.join(", ") })));
+            return Err(error
+                .hint(format!("it has {}", if serials.is_empty() { "none".to_owned() } else { serials.join(", ") })));
         }
     }
     if host.disks.is_empty() && !host.nics.is_empty() {
@@ -128,7 +133,10 @@ async fn show(store: &SharedStore, host: &Host, orders: &[Order]) -> Result<Stri
             PortWitness::Disputed(said) => format!("DISPUTED: {said}"),
         };
         let speed = nic.speed_mbps.map_or_else(|| "no link".to_owned(), |speed| format!("{speed} Mbit/s"));
-        line("nic", format!("{} {} {speed}{} {port}", nic.name, nic.mac, if nic.booted { ", booted from it," } else { "" }));
+        line(
+            "nic",
+            format!("{} {} {speed}{} {port}", nic.name, nic.mac, if nic.booted { ", booted from it," } else { "" }),
+        );
     }
     for disk in &host.disks {
         let serial = disk.serial.as_deref().unwrap_or("no serial");
@@ -137,7 +145,13 @@ async fn show(store: &SharedStore, host: &Host, orders: &[Order]) -> Result<Stri
     }
     for order in orders {
         let failure = order.failure.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        line("order", format!("{} {} on {} (attempt {}) {}{failure}", order.id, order.role, order.disk_serial, order.attempt, order.state));
+        line(
+            "order",
+            format!(
+                "{} {} on {} (attempt {}) {}{failure}",
+                order.id, order.role, order.disk_serial, order.attempt, order.state
+            ),
+        );
     }
     for entry in store.history(&host.id).await? {
         line("history", format!("{:.0} {} ({})", entry.at, entry.state, entry.note));

@@ -65,7 +65,8 @@ async fn scan(site: &Path, json: bool) -> Result<(), CommandError> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(CommandError::new(format!("{} of {} agents could not be read", failed.len(), agents.len())).hint("the lines above say why"))
+    Err(CommandError::new(format!("{} of {} agents could not be read", failed.len(), agents.len()))
+        .hint("the lines above say why"))
 }
 
 async fn diff(site: &Path, host: &str, since: Option<usize>) -> Result<(), CommandError> {
@@ -84,14 +85,16 @@ async fn diff(site: &Path, host: &str, since: Option<usize>) -> Result<(), Comma
         return Err(CommandError::new(format!("{} has {} reports, none to compare with", host.label(), reports.len())));
     };
     let pretty = |body: &str| {
-        let mut value: serde_json::Value = serde_json::from_str(body)
-            .map_err(|error| CommandError::new(format!("a stored report of {} is no JSON: {}", host.label(), chain(&error))))?;
+        let mut value: serde_json::Value = serde_json::from_str(body).map_err(|error| {
+            CommandError::new(format!("a stored report of {} is no JSON: {}", host.label(), chain(&error)))
+        })?;
         forget_what_always_changes(&mut value);
         serde_json::to_string_pretty(&value).map_err(CommandError::from_error)
     };
     let (before, after) = (pretty(&older.body)?, pretty(&newer.body)?);
     let diff = TextDiff::from_lines(&before, &after);
-    let header = (format!("report {} of {:.0}", older.number, older.at), format!("report {} of {:.0}", newer.number, newer.at));
+    let header =
+        (format!("report {} of {:.0}", older.number, older.at), format!("report {} of {:.0}", newer.number, newer.at));
     output::print(&diff.unified_diff().context_radius(3).header(&header.0, &header.1).to_string())
 }
 
@@ -99,7 +102,9 @@ async fn diff(site: &Path, host: &str, since: Option<usize>) -> Result<(), Comma
 fn forget_what_always_changes(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(fields) => {
-            fields.retain(|name, _| !matches!(name.as_str(), "uptime_s" | "age_s" | "lldp_listened_s" | "peak_memory_bytes"));
+            fields.retain(|name, _| {
+                !matches!(name.as_str(), "uptime_s" | "age_s" | "lldp_listened_s" | "peak_memory_bytes")
+            });
             fields.values_mut().for_each(forget_what_always_changes);
         }
         serde_json::Value::Array(entries) => entries.iter_mut().for_each(forget_what_always_changes),

@@ -19,7 +19,12 @@ pub(super) async fn run(site: &Path, json: bool, run: Option<i64>) -> Result<(),
         let mut text = format!("{:<5} {:<22} {:<12} PROGRAM\n", "RUN", "STARTED", "OUTCOME");
         for run in runs {
             let outcome = run.outcome.as_deref().unwrap_or("not ended");
-            text.push_str(&format!("{:<5} {:<22} {outcome:<12} {}\n", run.id.0, format!("{:.0}", run.started_at), run.program));
+            text.push_str(&format!(
+                "{:<5} {:<22} {outcome:<12} {}\n",
+                run.id.0,
+                format!("{:.0}", run.started_at),
+                run.program
+            ));
         }
         return output::print(&text);
     };

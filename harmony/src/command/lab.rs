@@ -58,11 +58,14 @@ pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandEr
             }
             let name = lab.name();
             eprintln!("rack {name} is up; its site file is {}", lab.site_path().display());
-            eprintln!("  HARMONY_LAB={name} cargo run -p virtual_rack -- tui\n  harmony lab exec {name} -- harmony switch status\n  harmony lab down {name}");
+            eprintln!(
+                "  HARMONY_LAB={name} cargo run -p virtual_rack -- tui\n  harmony lab exec {name} -- harmony switch status\n  harmony lab down {name}"
+            );
             Ok(())
         }
         LabCommand::Status => {
-            let labs: Vec<_> = Lab::list(&default_parent()).map_err(CommandError::from_error)?.iter().map(Lab::status).collect();
+            let labs: Vec<_> =
+                Lab::list(&default_parent()).map_err(CommandError::from_error)?.iter().map(Lab::status).collect();
             if json {
                 return output::print(&json_text(&labs)?);
             }
@@ -78,7 +81,8 @@ pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandEr
             };
             if labs.len() > 1 && !all {
                 let names = labs.iter().map(|lab| lab.name().to_string()).collect::<Vec<_>>().join(", ");
-                return Err(CommandError::new(format!("there are {} racks: {names}", labs.len())).hint("name one, or give --all"));
+                return Err(CommandError::new(format!("there are {} racks: {names}", labs.len()))
+                    .hint("name one, or give --all"));
             }
             for lab in labs {
                 let name = lab.name().to_string();
@@ -93,7 +97,10 @@ pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandEr
             let Some(program) = words.next() else { return Err(CommandError::new("no command was given")) };
             let mut inside = tokio::process::Command::from(lab.command(program));
             inside.args(words).env("HARMONY_SITE", lab.site_path());
-            let status = inside.status().await.map_err(|error| CommandError::new(format!("failed to start {program}: {error}")))?;
+            let status = inside
+                .status()
+                .await
+                .map_err(|error| CommandError::new(format!("failed to start {program}: {error}")))?;
             if status.success() { Ok(()) } else { Err(CommandError::new(format!("{program} ended with {status}"))) }
         }
     }

@@ -39,14 +39,20 @@ pub(super) async fn run(site: &Path, json: bool, command: SwitchCommand) -> Resu
             LinkState::Unrecognised(text) => text,
         };
         let lacp = port.lacp.as_ref().map_or_else(String::new, |lacp| {
-            let state = if lacp.synchronised && lacp.collecting && lacp.distributing { "negotiated" } else { "not negotiated" };
+            let state =
+                if lacp.synchronised && lacp.collecting && lacp.distributing { "negotiated" } else { "not negotiated" };
             lacp.partner.map_or_else(|| "no partner".to_owned(), |_| state.to_owned())
         });
         let behind = hosts.iter().find_map(|host| {
             let nic = host.nics.iter().find(|nic| nic.port.agreed().as_ref() == Some(&port.port))?;
             Some(format!("{} of {}", nic.name, host.name))
         });
-        let row = format!("{:<28} {link:<6} {:<36} {lacp:<24} {}", port.port.to_string(), port.mode.to_string(), behind.unwrap_or_default());
+        let row = format!(
+            "{:<28} {link:<6} {:<36} {lacp:<24} {}",
+            port.port.to_string(),
+            port.mode.to_string(),
+            behind.unwrap_or_default()
+        );
         text.push_str(row.trim_end());
         text.push('\n');
     }

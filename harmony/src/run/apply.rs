@@ -31,7 +31,8 @@ pub(super) async fn apply<T: Topology>(
     let mut records = Vec::new();
     let mut take = |record: Record| -> Result<(), CommandError> {
         if json {
-            let text = serde_json::to_string(&record).map_err(|error| CommandError::new(format!("failed to write an event: {error}")))?;
+            let text = serde_json::to_string(&record)
+                .map_err(|error| CommandError::new(format!("failed to write an event: {error}")))?;
             output::print(&(text + "\n"))?;
         } else if let Some(line) = lines.line(&record) {
             eprintln!("{line}");
@@ -76,7 +77,8 @@ pub(super) fn exit_code(outcome: &Outcome) -> ExitCode {
 /// The first signal stops the run in a compatible state; the second ends the program. Never ends by itself.
 pub(super) async fn stop_on_signal(engine: &Engine, tell: &(dyn Fn(&str) + Sync)) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return std::future::pending().await;
     };
     let mut first: Option<Instant> = None;

@@ -36,7 +36,11 @@ pub async fn run<T: Topology>(inventory: Inventory, topology: T, scores: Vec<Box
 }
 
 /// Runs Scores in the TUI, whatever the command line says.
-pub(crate) async fn run_in_tui<T: Topology>(inventory: Inventory, topology: T, scores: Vec<Box<dyn AnyScore<T>>>) -> ExitCode {
+pub(crate) async fn run_in_tui<T: Topology>(
+    inventory: Inventory,
+    topology: T,
+    scores: Vec<Box<dyn AnyScore<T>>>,
+) -> ExitCode {
     let mut engine = Engine::new(Arc::new(inventory), Arc::new(SystemClock));
     engine.attended = true;
     match watch::watch(&engine, &topology, &scores).await {
@@ -80,7 +84,12 @@ async fn dispatch<T: Topology>(
             watch::watch(&engine, &topology, &scores).await
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), arguments::program_name(), &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                arguments::program_name(),
+                &mut std::io::stdout(),
+            );
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -118,7 +127,8 @@ async fn status<T: Topology>(
             .iter()
             .map(|p| serde_json::json!({ "score": p.score, "steps": p.plan.steps.len(), "deferred": p.plan.deferred }))
             .collect();
-        let value = serde_json::json!({ "site": topology.name(), "settled": settled, "scores": scores, "hosts": hosts });
+        let value =
+            serde_json::json!({ "site": topology.name(), "settled": settled, "scores": scores, "hosts": hosts });
         output::print(&format!("{value}\n"))?;
     } else {
         let mut text = String::new();
@@ -142,7 +152,8 @@ async fn status<T: Topology>(
 fn read_plan(path: &std::path::Path) -> Result<SavedPlan, CommandError> {
     let failed = |error| CommandError::new(format!("failed to read the plan {}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(failed)?;
-    SavedPlan::parse(&text).map_err(|error| CommandError::new(format!("{}: {}", path.display(), harmony_core::error::chain(&error))))
+    SavedPlan::parse(&text)
+        .map_err(|error| CommandError::new(format!("{}: {}", path.display(), harmony_core::error::chain(&error))))
 }
 
 /// Shows what would be done and asks.

@@ -21,7 +21,8 @@ pub(crate) fn host_table(hosts: &[Host]) -> String {
     let mut rows: Vec<&Host> = hosts.iter().collect();
     rows.sort_by_key(|host| (host.assignment.as_ref().map(|assignment| assignment.role.clone()), host.name.clone()));
     let dash = || "-".to_owned();
-    let mut text = format!("{:<11} {:<18} {:<12} {:<14} {:<5} {:<8} ADDRESS\n", "ID", "NAME", "STATE", "ROLE", "CPUS", "MEMORY");
+    let mut text =
+        format!("{:<11} {:<18} {:<12} {:<14} {:<5} {:<8} ADDRESS\n", "ID", "NAME", "STATE", "ROLE", "CPUS", "MEMORY");
     for host in rows {
         text.push_str(&format!(
             "{:<11} {:<18} {:<12} {:<14} {:<5} {:<8} {}\n",

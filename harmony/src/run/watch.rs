@@ -21,7 +21,9 @@ pub(super) async fn watch<T: Topology>(
     scores: &[Box<dyn AnyScore<T>>],
 ) -> Result<ExitCode, CommandError> {
     if !harmony_tui::is_terminal() {
-        return Err(CommandError::new("the TUI needs a terminal").hint("use `apply --yes` for lines, or `apply --yes --json`"));
+        return Err(
+            CommandError::new("the TUI needs a terminal").hint("use `apply --yes` for lines, or `apply --yes --json`")
+        );
     }
     let (to_runner, mut actions) = mpsc::channel(16);
     let (to_screen, notices) = mpsc::channel(16);
@@ -75,7 +77,11 @@ async fn perform(engine: &Engine, action: UserAction) -> Option<Notice> {
         }
         UserAction::Assign { host, role, disk, erase } => {
             let done = async {
-                let host = engine.store.host(&host).await?.ok_or_else(|| CommandError::new(format!("{host} is not there any more")))?;
+                let host = engine
+                    .store
+                    .host(&host)
+                    .await?
+                    .ok_or_else(|| CommandError::new(format!("{host} is not there any more")))?;
                 assign(&engine.store, &host, Assignment { role, disk, erase }).await
             };
             Some(match done.await {

@@ -10,7 +10,8 @@ for applet in $(busybox --list); do
   [ "$applet" = busybox ] || ln -s busybox "root/bin/$applet"
 done
 install -m 755 "$assets/init" root/init
-install -m 755 "$assets/harmony-install" "$assets/udhcpc-script" root/bin/
+rm root/bin/reboot
+install -m 755 "$assets/harmony-install" "$assets/reboot" "$assets/udhcpc-script" root/bin/
 install -m 755 "$agent" root/bin/harmony-inventory-agent
 cp -r "$kernel/lib/modules" root/lib/modules
 printf 'root:*:0:0:root:/root:/bin/sh\n' >root/etc/passwd

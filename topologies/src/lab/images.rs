@@ -27,7 +27,7 @@ macro_rules! assets {
 }
 
 const KERNEL: Assets = assets!["": "kernel.sh", "modules.list"];
-const LIVE: Assets = assets!["live/": "build.sh", "harmony-install", "init", "udhcpc-script"];
+const LIVE: Assets = assets!["live/": "build.sh", "harmony-install", "init", "reboot", "udhcpc-script"];
 const NODE: Assets = assets!["node/":
     "98-bond-inherit-mac.link", "build.sh", "early.cfg", "grub.cfg", "harmony-host-keys.service",
     "harmony-ignition", "harmony-ignition.service", "ignition.jq", "init", "masked.list",

@@ -71,6 +71,7 @@ fn scripts_are_scripts() {
         "live/build.sh",
         "live/harmony-install",
         "live/init",
+        "live/reboot",
         "live/udhcpc-script",
         "machine/power",
         "node/build.sh",
