@@ -104,9 +104,8 @@ fn assign_roles(terminal: &Terminal) {
         terminal.shows("the dialog", Duration::from_secs(20), |screen| screen.to_lowercase().contains("role"));
         let _ = succeed(terminal.tmux().args(["send-keys", "-l", role]));
         terminal.keys(&["Enter"]);
-        terminal.shows(&format!("{role} to be assigned"), Duration::from_secs(30), |screen| {
-            screen.contains(role) && screen.contains("acquired")
-        });
+        let in_its_row = |line: &str| line.contains(role) && line.contains("acquired");
+        terminal.shows(&format!("{role} in its row"), Duration::from_secs(30), |screen| screen.lines().any(in_its_row));
     }
 }
 

@@ -8,9 +8,10 @@ use anyhow::{Result, bail};
 use crate::machine::{is_root, run, target};
 
 /// For the lab, and why.
-const LAB_PACKAGES: [&str; 22] = [
+const LAB_PACKAGES: [&str; 25] = [
     "busybox-static",
     "cpio",
+    "debian-archive-keyring",
     "dnsmasq-base",
     "dosfstools",
     "dropbear-bin",
@@ -22,6 +23,7 @@ const LAB_PACKAGES: [&str; 22] = [
     "ipmitool",
     "ipxe",
     "ipxe-qemu",
+    "kmod",
     "mmdebstrap",
     "mtools",
     "openipmi",
@@ -30,12 +32,13 @@ const LAB_PACKAGES: [&str; 22] = [
     "qemu-system-x86",
     "syslinux",
     "syslinux-common",
+    "util-linux",
     "zstd",
 ];
 
 /// For the tests besides.
-const TEST_PACKAGES: [&str; 9] =
-    ["curl", "dmidecode", "lshw", "nmap", "openssh-server", "python3-venv", "tftp-hpa", "tmux", "udhcpc"];
+const TEST_PACKAGES: [&str; 8] =
+    ["curl", "dmidecode", "lshw", "nmap", "openssh-client", "openssh-server", "python3-venv", "tmux"];
 
 /// The musl target of the toolchain that the project names.
 pub(crate) fn toolchain() -> Result<()> {

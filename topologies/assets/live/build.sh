@@ -14,12 +14,13 @@ rm root/bin/reboot
 install -m 755 "$assets/harmony-install" "$assets/reboot" "$assets/udhcpc-script" root/bin/
 install -m 755 "$agent" root/bin/harmony-inventory-agent
 cp -r "$kernel/lib/modules" root/lib/modules
-printf 'root:*:0:0:root:/root:/bin/sh\n' >root/etc/passwd
+# Not busybox's shell, which prefers its own reboot to ours.
+printf 'root:*:0:0:root:/root:/bin/dash\n' >root/etc/passwd
 printf 'root:x:0:\n' >root/etc/group
-printf '/bin/sh\n' >root/etc/shells
+printf '/bin/dash\n' >root/etc/shells
 
 # Programs that are not static, with the libraries that they name.
-for program in /usr/sbin/dropbear /usr/bin/zstd; do
+for program in /usr/sbin/dropbear /usr/bin/dash /usr/bin/zstd; do
   cp "$program" root/bin/
   ldd "$program" | awk '$3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }'
 done | sort -u >libraries
