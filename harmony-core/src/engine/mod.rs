@@ -50,7 +50,7 @@ pub enum EngineError {
         score: String,
         /// Where.
         #[source]
-        source: Incompatible,
+        source: Box<Incompatible>,
     },
     /// The site's own services could not be started.
     #[error("failed to prepare the site")]
@@ -197,7 +197,7 @@ async fn assess<T: Topology>(cx: &Context<'_, T>, score: &dyn AnyScore<T>) -> Re
         .map(|step| compat::Move { step: &step.key, after: &step.after, effects: &step.effects })
         .collect();
     compat::check(&moves, &assessment.plan.situations)
-        .map_err(|source| EngineError::Incompatible { score: score.name(), source })?;
+        .map_err(|source| EngineError::Incompatible { score: score.name(), source: Box::new(source) })?;
     Ok(assessment)
 }
 
