@@ -5,6 +5,7 @@ use std::fmt;
 
 use harmony_core::engine::EngineError;
 use harmony_core::error::{DeviceError, chain};
+use harmony_core::net::NameError;
 use harmony_core::score::ScoreError;
 use harmony_core::store::StoreError;
 
@@ -70,6 +71,12 @@ impl From<StoreError> for CommandError {
 
 impl From<DeviceError> for CommandError {
     fn from(error: DeviceError) -> Self {
+        Self::from_error(error)
+    }
+}
+
+impl From<NameError> for CommandError {
+    fn from(error: NameError) -> Self {
         Self::from_error(error)
     }
 }

@@ -47,7 +47,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harmony_core::clock::SystemClock;
-use harmony_core::host::Role;
 use harmony_core::store::SharedStore;
 use harmony_inventory::Inventory;
 use harmony_topologies::site::{SiteError, SiteFile, SiteTopology};
@@ -63,18 +62,6 @@ pub async fn open_site(path: impl AsRef<Path>) -> Result<(Inventory, SiteTopolog
     let topology = SiteTopology::new(file, Arc::new(inventory.clone()), Arc::new(SystemClock))
         .map_err(CommandError::from_error)?;
     Ok((inventory, topology))
-}
-
-/// A role that a program names in its text.
-///
-/// # Panics
-/// If the text is no role: one label of a host name.
-#[must_use]
-pub fn role(text: &str) -> Role {
-    match text.parse() {
-        Ok(role) => role,
-        Err(error) => panic!("{error}"),
-    }
 }
 
 async fn open_database(file: &SiteFile) -> Result<Inventory, CommandError> {

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     harmony::in_lab(async |site_file| {
         let (inventory, site) = harmony::open_site(site_file).await?;
         let (ports, vlan) = (site.network().host_ports.clone(), site.network().vlan);
-        let roles = ["node-1", "node-2", "node-3"].map(harmony::role);
+        let roles = ["node-1".parse()?, "node-2".parse()?, "node-3".parse()?];
         let scores: Vec<Box<dyn AnyScore<SiteTopology>>> = vec![
             // Unknown machines boot on plain access ports,
             Box::new(SwitchAutomationScore::ready_to_boot(ports, vlan)),

@@ -26,7 +26,7 @@ use harmony_core::store::Document;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::switch_automation::{commands, port_facts};
+use crate::switch_automation::{commands, current_port_facts};
 pub use observe::Observed;
 
 /// Wants hosts to have these roles, installed and bonded.
@@ -214,7 +214,7 @@ where
     }
 
     async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
-        Observed::read(self, cx).await
+        Observed::read(cx).await
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan<ProvisioningAction>, ScoreError> {
@@ -288,7 +288,6 @@ where
         cx: &Context<'_, T>,
         names: &[String],
     ) -> Result<BTreeMap<String, String>, ScoreError> {
-        let ports: Vec<PortRef> = names.iter().filter_map(|name| name.strip_prefix("port ")?.parse().ok()).collect();
-        Ok(port_facts(&cx.topology.get_port_status(&ports).await?))
+        current_port_facts(cx.topology, names).await
     }
 }

@@ -12,7 +12,6 @@ use harmony_core::score::{Context, ScoreError};
 use harmony_core::store::OneShot;
 use jiff::Timestamp;
 
-use super::HostProvisioningScore;
 use super::plan::boot_key;
 use crate::switch_automation::port_facts;
 
@@ -42,7 +41,7 @@ pub(super) struct Attempt {
 }
 
 impl Observed {
-    pub(super) async fn read<T>(_score: &HostProvisioningScore, cx: &Context<'_, T>) -> Result<Self, ScoreError>
+    pub(super) async fn read<T>(cx: &Context<'_, T>) -> Result<Self, ScoreError>
     where
         T: ProvisioningNetwork + Switch + DhcpServer + PxeServer,
     {

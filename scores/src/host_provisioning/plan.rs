@@ -203,7 +203,7 @@ impl<'a> Chain<'a> {
             .max()
             .unwrap_or(0)
             + 1;
-        let bond = choice::bond(host, nics).ok_or_else(|| Undecided {
+        let bond = choice::bond(nics).ok_or_else(|| Undecided {
             waits_for: format!("a NIC with a link in {}", host.label()),
             hint: "plug one in".to_owned(),
         })?;

@@ -101,8 +101,7 @@ impl<T: Topology + Switch> Score<T> for SwitchAutomationScore {
         cx: &Context<'_, T>,
         names: &[String],
     ) -> Result<BTreeMap<String, String>, ScoreError> {
-        let ports: Vec<PortRef> = names.iter().filter_map(|name| name.strip_prefix("port ")?.parse().ok()).collect();
-        Ok(port_facts(&cx.topology.get_port_status(&ports).await?))
+        current_port_facts(cx.topology, names).await
     }
 }
 
@@ -110,6 +109,15 @@ impl<T: Topology + Switch> Score<T> for SwitchAutomationScore {
 pub(crate) fn commands(ports: &[PortRef], commands: Vec<String>) -> Vec<Change> {
     let device = ports.first().map_or_else(String::new, |port| format!("switch {}", port.switch));
     commands.into_iter().map(|text| Change::Command { device: device.clone(), text }).collect()
+}
+
+/// Reads the ports that these facts are about again.
+pub(crate) async fn current_port_facts<T: Switch>(
+    topology: &T,
+    names: &[String],
+) -> Result<BTreeMap<String, String>, ScoreError> {
+    let ports: Vec<PortRef> = names.iter().filter_map(|name| name.strip_prefix("port ")?.parse().ok()).collect();
+    Ok(port_facts(&topology.get_port_status(&ports).await?))
 }
 
 /// The facts that plans name of ports: `port rack/p0` → `access VLAN 10`.
