@@ -8,8 +8,8 @@
 //! Every change of a device is noted in a [`WriteLog`] just before it is sent, so that "a second
 //! `apply` writes nothing" can be counted.
 //!
-//! Read next: [`switch::openvswitch`], [`dhcp::dnsmasq`], [`bmc::ipmi`], [`host::ssh`],
-//! [`host::discovery`].
+//! Read next: [`switch::openvswitch`], [`switch::cisco_ios`], [`dhcp::dnsmasq`], [`bmc::ipmi`],
+//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`].
 
 pub mod bmc;
 pub mod dhcp;

@@ -1,11 +1,9 @@
 //! The inventory agent's binary, held in memory: what is served is what was digested.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::BootError;
+use crate::{AgentBinary, BootError};
 
 /// The binary and its digest.
 #[derive(Debug)]
@@ -16,10 +14,15 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) async fn read(file: &Path) -> Result<Self, BootError> {
-        let binary =
-            tokio::fs::read(file).await.map_err(|source| BootError::Agent { file: file.to_owned(), source })?;
+    pub(crate) async fn read(from: &AgentBinary) -> Result<Self, BootError> {
+        let binary: Bytes = match from {
+            AgentBinary::Memory(binary) => binary.clone(),
+            AgentBinary::File(file) => {
+                let failed = |source| BootError::Agent { file: file.clone(), source };
+                tokio::fs::read(file).await.map_err(failed)?.into()
+            }
+        };
         let sha256 = Sha256::digest(&binary).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { binary: binary.into(), sha256 })
+        Ok(Self { binary, sha256 })
     }
 }

@@ -1,8 +1,10 @@
 //! What a boot server is told when it starts.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use harmony_core::secret::Secret;
 use harmony_templates::LiveEnvironment;
 
@@ -16,10 +18,10 @@ pub struct BootConfig {
     /// How hosts reach [`http`](Self::http): `http://ADDRESS:PORT`, without a slash at its end.
     /// Absent: the address that was bound, which then must be a definite one.
     pub base_url: Option<String>,
-    /// Folder that is served under `/os/`. Symbolic links are followed inside it only.
-    pub assets: PathBuf,
+    /// What is served under `/os/`.
+    pub assets: Files,
     /// The inventory agent's binary.
-    pub agent: PathBuf,
+    pub agent: AgentBinary,
     /// Public keys that may log in to the inventory environment, one in a line, as in `authorized_keys`.
     pub authorized_keys: String,
     /// The inventory environment.
@@ -35,8 +37,38 @@ pub struct BootConfig {
 pub struct TftpConfig {
     /// Where it answers; port 0 takes a free one. Source: RFC 1350 section 4 (port 69).
     pub listen: SocketAddr,
-    /// Folder that is served. Symbolic links are followed inside it only.
-    pub root: PathBuf,
+    /// What is served.
+    pub root: Files,
+}
+
+/// Files that are served.
+#[derive(Debug, Clone)]
+pub enum Files {
+    /// Those of a folder. Symbolic links are followed inside it only.
+    Folder(PathBuf),
+    /// These, by path without a slash at its beginning: for a server that touches no disk.
+    Memory(BTreeMap<String, Bytes>),
+}
+
+/// Where the inventory agent's binary is.
+#[derive(Debug, Clone)]
+pub enum AgentBinary {
+    /// In a file, which is read once, at the start.
+    File(PathBuf),
+    /// Here.
+    Memory(Bytes),
+}
+
+impl From<PathBuf> for Files {
+    fn from(folder: PathBuf) -> Self {
+        Self::Folder(folder)
+    }
+}
+
+impl From<PathBuf> for AgentBinary {
+    fn from(file: PathBuf) -> Self {
+        Self::File(file)
+    }
 }
 
 impl BootConfig {

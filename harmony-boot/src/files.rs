@@ -1,32 +1,45 @@
-//! A folder that is served: nothing outside of it can be named, whatever a path says or a link does.
+//! Files that are served, from a folder or from memory: nothing outside can be named, whatever a path
+//! says or a link does.
 //!
-//! Two guards: odd paths are refused before the disk is touched, and the kernel resolves the rest
+//! A folder has two guards: odd paths are refused before the disk is touched, and the kernel resolves the rest
 //! beneath the folder, so that no link that is swapped in between leads out.
 //! Source: openat2(2), `RESOLVE_BENEATH` (Linux 5.6).
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Cursor};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
+use tokio::io::{AsyncRead, AsyncSeek};
 
-use crate::BootError;
+use crate::{BootError, Files};
 
 /// Longest path that is looked up, in bytes.
 const MAX_PATH_BYTES: usize = 1024;
 
-/// A folder that is served.
+/// What is served.
 #[derive(Debug, Clone)]
-pub(crate) struct Folder(Arc<OwnedFd>);
+pub(crate) enum Root {
+    /// A folder, open.
+    Folder(Arc<OwnedFd>),
+    /// Files by path.
+    Memory(Arc<BTreeMap<String, Bytes>>),
+}
+
+/// The contents of a file.
+pub(crate) trait Contents: AsyncRead + AsyncSeek + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncSeek + Send + Unpin> Contents for T {}
 
 /// A regular file in it, open.
-#[derive(Debug)]
 pub(crate) struct Served {
-    pub(crate) file: File,
+    pub(crate) contents: Box<dyn Contents>,
     /// Its size when it was opened.
     pub(crate) size_bytes: u64,
     /// Changes when the file does: for `ETag`.
@@ -47,22 +60,40 @@ pub(crate) enum FileRefusal {
     Unreadable(io::Error),
 }
 
-impl Folder {
-    /// Opens the folder; it stays the same one if another takes its name.
-    pub(crate) fn open(path: &Path) -> Result<Self, BootError> {
+impl Root {
+    /// Opens a folder; it stays the same one if another takes its name.
+    pub(crate) fn open(files: &Files) -> Result<Self, BootError> {
+        let path = match files {
+            Files::Folder(path) => path,
+            Files::Memory(files) => return Ok(Self::Memory(Arc::new(files.clone()))),
+        };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         match open(path, flags, Mode::empty()) {
-            Ok(folder) => Ok(Self(Arc::new(folder))),
-            Err(errno) => Err(BootError::Folder { folder: path.to_owned(), source: errno.into() }),
+            Ok(folder) => Ok(Self::Folder(Arc::new(folder))),
+            Err(errno) => Err(BootError::Folder { folder: path.clone(), source: errno.into() }),
         }
     }
 
-    /// Opens the file of this name, relative to the folder.
+    /// Opens the file of this path.
     pub(crate) async fn file(&self, path: &str) -> Result<Served, FileRefusal> {
-        let path = check(path)?;
-        let folder = Arc::clone(&self.0);
-        let opening = tokio::task::spawn_blocking(move || beneath(&folder, &path));
-        opening.await.map_err(|error| FileRefusal::Unreadable(io::Error::other(error)))?
+        let checked = check(path)?;
+        match self {
+            // In place: what blocks is done by other threads, which a simulated world cannot wait for.
+            Self::Memory(files) => {
+                let contents = files.get(path).cloned().ok_or(FileRefusal::NotFound)?;
+                let size_bytes = contents.len() as u64;
+                Ok(Served {
+                    contents: Box::new(Cursor::new(contents)),
+                    size_bytes,
+                    version: format!("memory-{size_bytes:x}"),
+                })
+            }
+            Self::Folder(folder) => {
+                let folder = Arc::clone(folder);
+                let opening = tokio::task::spawn_blocking(move || beneath(&folder, &checked));
+                opening.await.map_err(|error| FileRefusal::Unreadable(io::Error::other(error)))?
+            }
+        }
     }
 }
 
@@ -108,7 +139,7 @@ fn beneath(folder: &OwnedFd, path: &Path) -> Result<Served, FileRefusal> {
     }
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let version = format!("{:x}-{:x}", modified.unwrap_or_default().as_nanos(), metadata.len());
-    Ok(Served { file, size_bytes: metadata.len(), version })
+    Ok(Served { contents: Box::new(tokio::fs::File::from_std(file)), size_bytes: metadata.len(), version })
 }
 
 #[cfg(test)]
@@ -117,8 +148,21 @@ mod tests {
 
     use super::*;
 
-    async fn refusal(folder: &Folder, path: &str) -> String {
-        folder.file(path).await.expect_err(path).to_string()
+    async fn refusal(folder: &Root, path: &str) -> String {
+        folder.file(path).await.err().expect(path).to_string()
+    }
+
+    #[tokio::test]
+    async fn memory_has_what_was_put_there_and_the_same_refusals() {
+        let files = BTreeMap::from([("sub/file".to_owned(), Bytes::from_static(b"yes"))]);
+        let root = Root::open(&Files::Memory(files)).expect("opens");
+        let mut served = root.file("sub/file").await.expect("there");
+        let mut text = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut served.contents, &mut text).await.expect("reads");
+        assert_eq!((text.as_str(), served.size_bytes), ("yes", 3));
+        assert_eq!(refusal(&root, "sub").await, "there is no such file");
+        assert_eq!(refusal(&root, "../secret").await, "the path leads out of the folder");
+        assert_eq!(refusal(&root, "/sub/file").await, "the path is absolute");
     }
 
     #[tokio::test]
@@ -134,7 +178,7 @@ mod tests {
         symlink("..", root.join("up")).expect("links");
         symlink("loop", root.join("loop")).expect("links");
         nix::unistd::mkfifo(&root.join("fifo"), Mode::S_IRWXU).expect("makes");
-        let folder = Folder::open(&root).expect("opens");
+        let folder = Root::open(&Files::Folder(root)).expect("opens");
         for path in ["sub/file", "inside", "./sub//file"] {
             assert_eq!(folder.file(path).await.expect(path).size_bytes, 3, "{path}");
         }

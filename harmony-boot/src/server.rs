@@ -1,21 +1,16 @@
 //! Starting and stopping: sockets, and the tasks that serve them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use harmony_core::clock::SharedClock;
 use harmony_core::store::SharedStore;
-use harmony_templates::urls;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
-use crate::agent::Agent;
 use crate::connection::{self, Patience};
-use crate::evidence::Evidence;
-use crate::files::Folder;
-use crate::http::{self, Boot};
-use crate::{BootConfig, BootError, tftp};
+use crate::{BootConfig, BootError, Service, tftp};
 
 /// A running boot server. It stops when it is dropped; [`shutdown`](Self::shutdown) also waits.
 #[derive(Debug)]
@@ -23,6 +18,7 @@ pub struct BootServer {
     http: SocketAddr,
     tftp: Option<SocketAddr>,
     base_url: String,
+    instance: Uuid,
     tasks: Vec<JoinHandle<()>>,
     stop: DropGuard,
 }
@@ -34,35 +30,25 @@ impl BootServer {
     /// An address that cannot be bound, a file or folder that cannot be read, a base URL or kernel
     /// argument that cannot go into a script, or a store that cannot be read. Nothing runs then.
     pub async fn start(config: BootConfig, store: SharedStore, clock: SharedClock) -> Result<Self, BootError> {
-        let assets = Folder::open(&config.assets)?;
-        let agent = Agent::read(&config.agent).await?;
-        let evidence = Arc::new(Evidence::of(Arc::clone(&store), Arc::clone(&clock)).await?);
         let listen = |protocol, address| move |source| BootError::Listen { protocol, address, source };
         let listener = TcpListener::bind(config.http).await.map_err(listen("HTTP", config.http))?;
         let http = listener.local_addr().map_err(listen("HTTP", config.http))?;
         let tftp = match &config.tftp {
             None => None,
             Some(tftp) => {
-                let root = Folder::open(&tftp.root)?;
                 let socket = UdpSocket::bind(tftp.listen).await.map_err(listen("TFTP", tftp.listen))?;
-                Some((socket.local_addr().map_err(listen("TFTP", tftp.listen))?, socket, root))
+                Some((socket.local_addr().map_err(listen("TFTP", tftp.listen))?, socket))
             }
         };
-        let base_url = match &config.base_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None if http.ip().is_unspecified() => return Err(BootError::NoBaseUrl(http)),
-            None => urls::base(http),
-        };
-        let boot = Boot::new(config, base_url.clone(), assets, agent, store, clock, Arc::clone(&evidence))?;
+        let Service { router, tftp: files, base_url, instance } = Service::at(http, config, store, clock).await?;
 
         let stop = CancellationToken::new();
-        let mut tasks =
-            vec![tokio::spawn(connection::serve(listener, http::router(boot), stop.clone(), Patience::default()))];
-        let tftp = tftp.map(|(address, socket, root)| {
-            tasks.push(tokio::spawn(tftp::serve(socket, root, evidence, stop.clone())));
+        let mut tasks = vec![tokio::spawn(connection::serve(listener, router, stop.clone(), Patience::default()))];
+        let tftp = tftp.zip(files).map(|((address, socket), files)| {
+            tasks.push(tokio::spawn(tftp::serve(socket, files, stop.clone())));
             address
         });
-        Ok(Self { http, tftp, base_url, tasks, stop: stop.drop_guard() })
+        Ok(Self { http, tftp, base_url, instance, tasks, stop: stop.drop_guard() })
     }
 
     /// Where HTTP is answered.
@@ -81,6 +67,12 @@ impl BootServer {
     #[must_use]
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// What `GET /healthz` answers after `ok `: another one at each start.
+    #[must_use]
+    pub fn instance(&self) -> Uuid {
+        self.instance
     }
 
     /// Stops: no new connection is taken, answers under way are finished within three seconds.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::capability::PortStatus;
-use crate::host::Host;
+use crate::host::{Host, HostId};
 use crate::score::plan::{Deferred, StepSummary};
 
 /// An event with its place in the run.
@@ -65,7 +65,8 @@ pub enum Event {
         /// Its name.
         score: String,
     },
-    /// A Score looked at the world and planned.
+    /// A Score looked at the world and planned. Told when the plan differs from the last one that was
+    /// told, less the steps that were done since.
     Planned {
         /// Its name.
         score: String,
@@ -73,6 +74,18 @@ pub enum Event {
         steps: Vec<StepSummary>,
         /// What is waited for.
         deferred: Vec<Deferred>,
+    },
+    /// A Score could not look at the world just now: a device did not answer. It tries again a few
+    /// times before it fails.
+    ObservationFailed {
+        /// Its name.
+        score: String,
+        /// Counts the looks that failed in a row, from 1.
+        attempt: u32,
+        /// The error and its causes.
+        error: String,
+        /// The next step for a person.
+        hint: Option<String>,
     },
     /// A step is about to be carried out. Journalled before anything is done.
     StepStarted {
@@ -150,6 +163,11 @@ pub enum Event {
     HostChanged {
         /// As it is now.
         host: Box<Host>,
+    },
+    /// A host was removed from the inventory.
+    HostForgotten {
+        /// Which.
+        host: HostId,
     },
     /// Switch ports were read.
     PortsRead {

@@ -3,6 +3,7 @@
 //! The trait is implemented on SQLite by `harmony-inventory`; nothing is kept only in memory.
 //! Every method is one transaction.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -73,6 +74,17 @@ pub struct Sighting {
     pub agent_port: Option<u16>,
     /// When.
     pub at: Timestamp,
+}
+
+/// What has happened to hosts since some revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostChanges {
+    /// Hosts that are new or changed, sorted by revision.
+    pub hosts: Vec<Host>,
+    /// Hosts that were forgotten, in the order in which they were.
+    pub forgotten: Vec<HostId>,
+    /// The revision to ask with the next time.
+    pub revision: i64,
 }
 
 /// A hardware report as it came.
@@ -153,8 +165,8 @@ pub trait Store: Send + Sync {
 
     /// All hosts, sorted by id.
     async fn hosts(&self) -> StoreResult<Vec<Host>>;
-    /// Hosts whose revision is greater, sorted by revision.
-    async fn hosts_changed_since(&self, revision: i64) -> StoreResult<Vec<Host>>;
+    /// What has happened to hosts after a revision; after 0, all there are.
+    async fn hosts_changed_since(&self, revision: i64) -> StoreResult<HostChanges>;
     /// One host.
     async fn host(&self, id: &HostId) -> StoreResult<Option<Host>>;
     /// The host that has this MAC.
@@ -201,6 +213,8 @@ pub trait Store: Send + Sync {
     async fn create_order(&self, order: &Order, token: &BootToken) -> StoreResult<()>;
     /// All orders, sorted by id.
     async fn orders(&self) -> StoreResult<Vec<Order>>;
+    /// A host's order with the greatest number.
+    async fn latest_order(&self, host: &HostId) -> StoreResult<Option<Order>>;
     /// One order.
     async fn order(&self, id: &OrderId) -> StoreResult<Option<Order>>;
     /// The order's token, for the boot server.
@@ -238,6 +252,9 @@ pub trait Store: Send + Sync {
     async fn add_boot_event(&self, event: &BootEvent) -> StoreResult<()>;
     /// Evidence of a host, oldest first, not older than `since`.
     async fn boot_events(&self, host: &HostId, since: Option<Timestamp>) -> StoreResult<Vec<BootEvent>>;
+    /// Hosts of which an installer said, at `since` or later, that it failed. What became of it
+    /// afterwards is in [`Store::boot_events`].
+    async fn failed_installations(&self, since: Timestamp) -> StoreResult<BTreeSet<HostId>>;
     /// The latest evidence of any client, oldest first.
     async fn latest_boot_events(&self, limit: u32) -> StoreResult<Vec<BootEvent>>;
 
@@ -256,6 +273,8 @@ pub trait Store: Send + Sync {
     /// The latest state of a one-shot step in any run: whether its intent was journalled, and
     /// whether its end was.
     async fn one_shot(&self, key: &str) -> StoreResult<OneShot>;
+    /// The same of many steps at once, by key; those never begun are absent.
+    async fn one_shots(&self, keys: &[String]) -> StoreResult<BTreeMap<String, OneShot>>;
     /// Journals the intent (`done == false`) or the end (`done == true`) of a one-shot step.
     async fn mark_one_shot(&self, key: &str, done: bool, at: Timestamp) -> StoreResult<()>;
 }

@@ -6,13 +6,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
 use harmony_core::report::v1::{ANNOUNCE_SCHEMA, Announcement, Report};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 
 use crate::cmdline::Token;
@@ -38,6 +38,20 @@ pub struct Url {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no URL to announce to (expected http://HOST[:PORT]/PATH)")]
 pub struct UrlError(String);
+
+/// Why an announcement is not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnounceError {
+    /// By this HTTP status.
+    #[error("the server answers {0}")]
+    Refused(u16),
+    /// There is no connection, or no HTTP on it.
+    #[error("{0}")]
+    Io(io::Error),
+    /// The server takes its time.
+    #[error("no answer in {} s", ATTEMPT.as_secs())]
+    TimedOut,
+}
 
 impl FromStr for Url {
     type Err = UrlError;
@@ -100,8 +114,10 @@ pub fn announcement(report: &Report, listen: SocketAddr) -> Announcement {
     }
 }
 
-/// Posts to `url` until an answer of 2xx. `report` is asked before each attempt, since NICs come and go;
-/// `listen` is our own socket, whose unspecified address is replaced by the one that leads to the server.
+/// Posts to `url` until an answer of 2xx. `report` is asked before each attempt, since NICs come and go.
+///
+/// `listen` is our own socket. If its address is a definite one, the announcement comes from there, since its
+/// reader goes by where it comes from; else it is replaced by the one that leads to the server.
 pub async fn announce(
     url: &Url,
     token: Option<&Token>,
@@ -110,16 +126,28 @@ pub async fn announce(
     mut report: impl FnMut() -> Report,
 ) {
     let mut wait = backoff.first;
-    loop {
-        let why = match timeout(ATTEMPT, attempt(url, token, listen, &mut report)).await {
-            Ok(Ok(200..=299)) => return,
-            Ok(Ok(status)) => format!("the server answers {status}"),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer in {} s", ATTEMPT.as_secs()),
-        };
+    while let Err(why) = announce_once(url, token, listen, &mut report).await {
         say(format_args!("announcing to {url}: {why}; again in {} ms", wait.as_millis()));
         sleep(wait).await;
         wait = (wait * 2).min(backoff.most);
+    }
+}
+
+/// One attempt of [`announce`].
+///
+/// # Errors
+/// Why it is not acknowledged.
+pub async fn announce_once(
+    url: &Url,
+    token: Option<&Token>,
+    listen: SocketAddr,
+    report: &mut impl FnMut() -> Report,
+) -> Result<(), AnnounceError> {
+    match timeout(ATTEMPT, attempt(url, token, listen, report)).await {
+        Ok(Ok(200..=299)) => Ok(()),
+        Ok(Ok(status)) => Err(AnnounceError::Refused(status)),
+        Ok(Err(error)) => Err(AnnounceError::Io(error)),
+        Err(_) => Err(AnnounceError::TimedOut),
     }
 }
 
@@ -129,7 +157,7 @@ async fn attempt(
     mut listen: SocketAddr,
     report: &mut impl FnMut() -> Report,
 ) -> io::Result<u16> {
-    let mut stream = TcpStream::connect((&*url.host, url.port)).await?;
+    let mut stream = connect(url, listen.ip()).await?;
     if listen.ip().is_unspecified() {
         listen.set_ip(stream.local_addr()?.ip().to_canonical());
     }
@@ -149,6 +177,24 @@ async fn attempt(
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
     status(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP"))
+}
+
+/// Connects to the first of the server's addresses that answers.
+async fn connect(url: &Url, from: IpAddr) -> io::Result<TcpStream> {
+    let server = (&*url.host, url.port);
+    if from.is_unspecified() {
+        return TcpStream::connect(server).await;
+    }
+    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    for address in lookup_host(server).await?.filter(|address| address.is_ipv4() == from.is_ipv4()) {
+        let socket = if from.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind((from, 0).into())?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// `HTTP/1.1 204 No Content`. Source: RFC 9112 clause 4.
@@ -240,6 +286,24 @@ mod tests {
         let announcement = parse_announcement(body.as_bytes()).expect("an announcement");
         assert_eq!(announcement.serial.as_deref(), Some("SN-7"));
         assert_eq!(announcement.listen, ([127, 0, 0, 1], 8088).into(), "the address that leads to the server");
+    }
+
+    #[tokio::test]
+    async fn comes_from_where_it_listens() {
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let url: Url = format!("http://{}/", server.local_addr().expect("address")).parse().expect("a URL");
+        let ours = IpAddr::from([127, 0, 0, 9]);
+        let client = announce(&url, None, (ours, 8088).into(), Backoff::default(), Report::default);
+        let peer = async {
+            let (mut stream, from) = server.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                assert!(stream.read_buf(&mut request).await.expect("reads") > 0, "ended early");
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("writes");
+            from.ip()
+        };
+        assert_eq!(tokio::join!(client, peer).1, ours);
     }
 
     proptest! {

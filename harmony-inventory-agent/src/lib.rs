@@ -2,7 +2,7 @@
 //!
 //! It collects facts ([`collect`]), answers them over HTTP ([`http`]), announces itself ([`announce`]) and
 //! listens for the switches it is plugged into ([`lldp`]). All that it reads of the machine is below a
-//! [`Root`], so that tests run on recorded trees. It decides nothing, stores nothing and writes nothing,
+//! [`Root`], so that tests run on recorded trees and simulated machines on made ones. It decides nothing, stores nothing and writes nothing,
 //! save that `--links-up` sets NICs up. What it cannot read is absent with a reason.
 //!
 //! It must stay below 1.6 MB and 4 MB of memory, so it has no TLS, no argument parser and no log crate;
@@ -18,9 +18,9 @@ pub mod log;
 mod mac;
 mod netlink;
 mod root;
-mod signature;
+pub mod signature;
 mod smbios;
 
 pub use cmdline::{Cmdline, Token};
 pub use facts::collect;
-pub use root::{Reason, Root};
+pub use root::{Reason, Root, by_name};

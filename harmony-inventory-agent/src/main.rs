@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::PoisonError;
 use std::thread;
 
 use harmony_core::report;
@@ -112,5 +113,6 @@ async fn serve(address: SocketAddr, root: Root, links_up: bool) -> Result<(), Ma
             Err(error) => say(format_args!("not announcing: {error}")),
         }
     }
-    http::serve(listener, Agent { root, heard, token: cmdline.token }).await.map_err(MainError::Serve)
+    let report = Box::new(move || collect(&root, &heard.lock().unwrap_or_else(PoisonError::into_inner)));
+    http::serve(listener, Agent { report, token: cmdline.token }).await.map_err(MainError::Serve)
 }

@@ -3,6 +3,7 @@
 //! Everything here is bounded and returns either what is there or a [`Reason`] in words; no caller ever
 //! sees a default. Knows nothing of what the files mean.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -140,7 +141,7 @@ impl Root {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| !name.chars().any(char::is_control))
             .collect();
-        names.sort_by(|a, b| natural(a).cmp(&natural(b)).then_with(|| a.cmp(b)));
+        names.sort_by(|a, b| by_name(a, b));
         Ok(names)
     }
 }
@@ -151,6 +152,12 @@ pub(crate) fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let shown = text.trim().chars().take(MAX_CHARS);
     shown.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// The order of names in a report: as people count.
+#[must_use]
+pub fn by_name(a: &str, b: &str) -> Ordering {
+    natural(a).cmp(&natural(b)).then_with(|| a.cmp(b))
 }
 
 /// Text and number of a name's end. Shorter texts come first, as the kernel hands them out.

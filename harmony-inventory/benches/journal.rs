@@ -27,15 +27,16 @@ async fn appending(url: &str, records: u64) -> Duration {
     begun.elapsed()
 }
 
-async fn sighting_of_a_thousand(url: &str, sightings: u64) -> Duration {
+/// Sightings of hosts that are known, among so many.
+async fn sighting(url: &str, hosts: u64, sightings: u64) -> Duration {
     let store = Inventory::open(url).await.expect("opens");
     let sighting = |number: u64| {
-        let [high, low] = u16::try_from(number % 1000).unwrap_or_default().to_be_bytes();
+        let [high, low] = u16::try_from(number % hosts).unwrap_or_default().to_be_bytes();
         let macs = [0, 1].map(|nic| MacAddress::new([0x52, 0x54, nic, 0, high, low]));
-        let identity = SystemIdentity::new(None, Some(&format!("SN-{}", number % 1000)), macs);
+        let identity = SystemIdentity::new(None, Some(&format!("SN-{}", number % hosts)), macs);
         Sighting { identity, address: Some([10, 0, high, low].into()), agent_port: None, at: Timestamp::UNIX_EPOCH }
     };
-    for number in 0..1000 {
+    for number in 0..hosts {
         store.record_sighting(&sighting(number)).await.expect("registered");
     }
     let begun = Instant::now();
@@ -59,12 +60,14 @@ fn journal(c: &mut Criterion) {
             runtime.block_on(appending(&path(&folder), records))
         });
     });
-    group.bench_function("sighting of one of 1000 hosts, to a file", |b| {
-        b.iter_custom(|sightings| {
-            let folder = tempfile::tempdir().expect("temporary folder");
-            runtime.block_on(sighting_of_a_thousand(&path(&folder), sightings))
+    for hosts in [100, 1000, 3000] {
+        group.bench_function(format!("sighting of one of {hosts} hosts, to a file"), |b| {
+            b.iter_custom(|sightings| {
+                let folder = tempfile::tempdir().expect("temporary folder");
+                runtime.block_on(sighting(&path(&folder), hosts, sightings))
+            });
         });
-    });
+    }
     group.finish();
 }
 

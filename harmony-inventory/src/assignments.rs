@@ -144,7 +144,12 @@ pub(crate) async fn history(connection: &mut SqliteConnection, id: &HostId) -> R
 pub(crate) async fn forget(connection: &mut SqliteConnection, id: &HostId) -> Result<(), Fault> {
     let host = hosts::require(connection, id).await?;
     orders::refuse_open(connection, &host, "it cannot be forgotten").await?;
-    sqlx::query("INSERT INTO retired_host (id) VALUES (?1)").bind(id.as_str()).execute(&mut *connection).await?;
+    let revision = hosts::next_revision(&mut *connection).await?;
+    sqlx::query("INSERT INTO retired_host (id, revision) VALUES (?1, ?2)")
+        .bind(id.as_str())
+        .bind(revision)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query("DELETE FROM host WHERE id = ?1").bind(id.as_str()).execute(connection).await?;
     Ok(())
 }

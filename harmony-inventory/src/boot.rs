@@ -1,5 +1,7 @@
 //! Network boot: the texts that are served, what each host is told, what was seen of it.
 
+use std::collections::BTreeSet;
+
 use harmony_core::boot::BootEvent;
 use harmony_core::capability::BootEntry;
 use harmony_core::host::HostId;
@@ -34,10 +36,17 @@ pub(crate) async fn put_document(connection: &mut SqliteConnection, document: &D
 /// A document by its hash.
 pub(crate) async fn document(connection: &mut SqliteConnection, hash: &str) -> Result<Option<Document>, Fault> {
     let row = sqlx::query("SELECT * FROM document WHERE hash = ?1").bind(hash).fetch_optional(connection).await?;
-    let read = |row: SqliteRow| {
-        Ok(Document { hash: row.required("hash")?, name: row.required("name")?, text: row.required("body")? })
-    };
-    row.map(read).transpose()
+    row.as_ref().map(read_document).transpose()
+}
+
+/// All documents, sorted by name.
+pub(crate) async fn documents(connection: &mut SqliteConnection) -> Result<Vec<Document>, Fault> {
+    let rows = sqlx::query("SELECT * FROM document ORDER BY name, hash").fetch_all(connection).await?;
+    rows.iter().map(read_document).collect()
+}
+
+fn read_document(row: &SqliteRow) -> Result<Document, Fault> {
+    Ok(Document { hash: row.required("hash")?, name: row.required("name")?, text: row.required("body")? })
 }
 
 /// Boot entries, sorted by host.
@@ -95,11 +104,13 @@ pub(crate) async fn add_event(connection: &mut SqliteConnection, event: &BootEve
     .fetch_one(&mut *connection)
     .await;
     let number = number.map_err(|error| or_no_host(error, event.host.as_ref()))?;
-    sqlx::query("DELETE FROM boot_event WHERE host IS ?1 AND number <= ?2")
-        .bind(host)
-        .bind(number - MAX_EVENTS)
-        .execute(connection)
-        .await?;
+    if number > MAX_EVENTS {
+        sqlx::query("DELETE FROM boot_event WHERE host IS ?1 AND number <= ?2")
+            .bind(host)
+            .bind(number - MAX_EVENTS)
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }
 
@@ -112,6 +123,18 @@ pub(crate) async fn events(
     let statement = "SELECT * FROM boot_event WHERE host = ?1 AND (?2 IS NULL OR at >= ?2) ORDER BY number";
     let rows = sqlx::query(statement).bind(host.as_str()).bind(since.map(time)).fetch_all(connection).await?;
     rows.iter().map(read_event).collect()
+}
+
+/// Hosts of which an installer said that it failed, since then.
+pub(crate) async fn failed_since(
+    connection: &mut SqliteConnection,
+    since: Timestamp,
+) -> Result<BTreeSet<HostId>, Fault> {
+    // As the index says it, or it is not used.
+    let statement = "SELECT host FROM boot_event \
+                     WHERE json_extract(kind, '$.kind') = 'install_failed' AND at >= ?1 AND host IS NOT NULL";
+    let rows = sqlx::query(statement).bind(time(since)).fetch_all(connection).await?;
+    rows.iter().map(|row| row.required("host")).collect()
 }
 
 /// The latest evidence of any client, oldest first.

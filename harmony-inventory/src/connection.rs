@@ -3,14 +3,18 @@
 //! Each is a thread of its own that SQLite runs on. A mutex per connection is all the pooling there
 //! is: operations take tens of microseconds, and it needs no timer, so that nothing here can time
 //! out in a runtime whose clock is paused.
+//!
+//! Read next: `known` for what is not read twice.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sqlx::{Connection, SqliteConnection};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::failure::{Fault, Place};
+use crate::known::Known;
 
 /// An open inventory. Clones share its connections.
 #[derive(Clone)]
@@ -18,13 +22,14 @@ pub struct Inventory {
     pub(crate) place: Place,
     writer: Arc<Mutex<SqliteConnection>>,
     reader: Arc<Mutex<SqliteConnection>>,
+    pub(crate) known: Arc<Mutex<Known>>,
 }
 
 impl Inventory {
     pub(crate) fn new(place: Place, writer: SqliteConnection, reader: Option<SqliteConnection>) -> Self {
         let writer = Arc::new(Mutex::new(writer));
         let reader = reader.map_or_else(|| writer.clone(), |reader| Arc::new(Mutex::new(reader)));
-        Self { place, writer, reader }
+        Self { place, writer, reader, known: Arc::default() }
     }
 
     /// Ends the connections, unless a clone is still in use. The last program to do so brings
@@ -49,8 +54,13 @@ impl Inventory {
         self.begin(&self.writer, "BEGIN IMMEDIATE").await
     }
 
-    /// The connection that may write, for one statement: that is a transaction already.
-    pub(crate) async fn statement(&self) -> Session {
+    /// The connection that reads, for one statement: that is a transaction already.
+    pub(crate) async fn reading(&self) -> Session {
+        self.session(&self.reader).await
+    }
+
+    /// The connection that may write, for one statement.
+    pub(crate) async fn writing(&self) -> Session {
         self.session(&self.writer).await
     }
 
@@ -70,9 +80,11 @@ impl Inventory {
     }
 
     /// An inventory in memory is what tests and simulations use, whose clock may be paused. Tokio
-    /// would take the wait for SQLite's thread for idleness and jump to the next timer.
+    /// would take the wait for SQLite's thread for idleness and jump to the next timer. Only a
+    /// runtime of one thread can be paused. Source: `tokio::time::pause`, "Panics".
     fn hold_clock(&self) -> Option<HeldClock> {
-        matches!(self.place, Place::Memory).then(HeldClock::new)
+        let can_be_paused = || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        (self.place == Place::Memory && can_be_paused()).then(HeldClock::new)
     }
 }
 
@@ -119,7 +131,7 @@ impl Drop for Transaction {
     fn drop(&mut self) {
         let Some(mut session) = self.0.take() else { return };
         // Whoever comes next waits for the connection, and so for this. Outside a runtime nobody does.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Ok(runtime) = Handle::try_current() {
             // It fails if SQLite has rolled back already.
             runtime.spawn(async move { sqlx::query("ROLLBACK").execute(session.connection()).await.is_ok() });
         }

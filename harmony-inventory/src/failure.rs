@@ -162,7 +162,7 @@ mod tests {
         let store = Inventory::open(path.to_str().expect("UTF-8")).await.expect("opens");
         let (small, large) = (Document::new("small", "x"), Document::new("large", "x".repeat(1 << 20)));
         sqlx::query("PRAGMA max_page_count = 1")
-            .execute(store.statement().await.connection())
+            .execute(store.writing().await.connection())
             .await
             .expect("as small as it is");
         let error = store.put_document(&large).await.expect_err("no room");
@@ -183,7 +183,7 @@ mod tests {
         let path = folder.path().join("harmony.db");
         let open = async || Inventory::open(path.to_str().expect("UTF-8")).await.expect("opens");
         let (one, two) = (open().await, open().await);
-        sqlx::query("PRAGMA busy_timeout = 1").execute(two.statement().await.connection()).await.expect("shorter");
+        sqlx::query("PRAGMA busy_timeout = 1").execute(two.writing().await.connection()).await.expect("shorter");
         let _lock = one.write().await.expect("free");
         let error = two.put_document(&Document::new("a", "b")).await.expect_err("locked");
         assert_eq!(error.kind(), FailureKind::Transient);

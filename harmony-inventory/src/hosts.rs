@@ -14,8 +14,6 @@ use crate::failure::Fault;
 
 /// Which hosts to read.
 pub(crate) enum Which<'a> {
-    /// All, sorted by id.
-    All,
     /// Those with a greater revision, sorted by it.
     ChangedSince(i64),
     /// The one of this id.
@@ -24,19 +22,22 @@ pub(crate) enum Which<'a> {
     WithMac(MacAddress),
 }
 
-/// The four statements that read the hosts of a condition on `host`.
+/// The four statements that read the hosts of a condition on `host`. `CROSS JOIN` keeps SQLite from
+/// beginning with all NICs or disks that there are, to have them in order.
+/// Source: <https://www.sqlite.org/optoverview.html>, section 8.2.
 macro_rules! select {
     ($condition:literal) => {
         [
-            concat!("SELECT * FROM host WHERE ", $condition),
-            concat!("SELECT mac.host, mac.mac FROM mac JOIN host ON host.id = mac.host WHERE ", $condition),
+            concat!("SELECT * FROM host WHERE ", $condition, " ORDER BY revision"),
+            concat!("SELECT mac.host, mac.mac FROM host CROSS JOIN mac ON mac.host = host.id WHERE ", $condition),
             concat!(
-                "SELECT mac.host, nic.* FROM nic JOIN mac ON mac.mac = nic.mac JOIN host ON host.id = mac.host WHERE ",
+                "SELECT mac.host, nic.* FROM host CROSS JOIN mac ON mac.host = host.id \
+                 CROSS JOIN nic ON nic.mac = mac.mac WHERE ",
                 $condition,
                 " ORDER BY nic.name, nic.mac"
             ),
             concat!(
-                "SELECT disk.* FROM disk JOIN host ON host.id = disk.host WHERE ",
+                "SELECT disk.* FROM host CROSS JOIN disk ON disk.host = host.id WHERE ",
                 $condition,
                 " ORDER BY disk.name"
             ),
@@ -47,7 +48,6 @@ macro_rules! select {
 /// Reads hosts, with all that belongs to them.
 pub(crate) async fn load(connection: &mut SqliteConnection, which: Which<'_>) -> Result<Vec<Host>, Fault> {
     let statements = match which {
-        Which::All => select!("TRUE"),
         Which::ChangedSince(_) => select!("host.revision > ?1"),
         Which::One(_) => select!("host.id = ?1"),
         Which::WithMac(_) => select!("host.id = (SELECT host FROM mac WHERE mac = ?1)"),
@@ -56,7 +56,6 @@ pub(crate) async fn load(connection: &mut SqliteConnection, which: Which<'_>) ->
     for statement in statements {
         let query = sqlx::query(statement);
         let query = match &which {
-            Which::All => query,
             Which::ChangedSince(revision) => query.bind(*revision),
             Which::One(id) => query.bind(id.as_str()),
             Which::WithMac(mac) => query.bind(mac.to_string()),
@@ -74,12 +73,25 @@ pub(crate) async fn load(connection: &mut SqliteConnection, which: Which<'_>) ->
         let macs = macs.remove(&id).unwrap_or_default().into_iter().collect();
         host(row, macs, nics.remove(&id).unwrap_or_default(), disks.remove(&id).unwrap_or_default())
     };
-    let mut hosts: Vec<Host> = hosts.iter().map(host).collect::<Result<_, _>>()?;
-    match which {
-        Which::ChangedSince(_) => hosts.sort_by_key(|host| host.revision),
-        _ => hosts.sort_by(|a, b| a.id.cmp(&b.id)),
-    }
-    Ok(hosts)
+    hosts.iter().map(host).collect()
+}
+
+/// The hosts that were forgotten after a revision, in the order in which they were.
+pub(crate) async fn forgotten_since(connection: &mut SqliteConnection, revision: i64) -> Result<Vec<HostId>, Fault> {
+    let statement = "SELECT id FROM retired_host WHERE revision > ?1 ORDER BY revision";
+    let rows = sqlx::query(statement).bind(revision).fetch_all(connection).await?;
+    rows.iter().map(|row| row.required("id")).collect()
+}
+
+/// The number of the latest change of any host or order.
+pub(crate) async fn revision(connection: &mut SqliteConnection) -> Result<i64, Fault> {
+    Ok(sqlx::query_scalar("SELECT value FROM revision").fetch_one(connection).await?)
+}
+
+/// A number for one more change.
+pub(crate) async fn next_revision(connection: &mut SqliteConnection) -> Result<i64, Fault> {
+    let statement = "UPDATE revision SET value = value + 1 RETURNING value";
+    Ok(sqlx::query_scalar(statement).fetch_one(connection).await?)
 }
 
 /// Reads the host of an id, which must be there.
@@ -113,8 +125,7 @@ pub(crate) async fn candidates(connection: &mut SqliteConnection, of: &SystemIde
 
 /// Writes a host's own row and its MACs, with a new revision.
 pub(crate) async fn save(connection: &mut SqliteConnection, host: &mut Host) -> Result<(), Fault> {
-    host.revision =
-        sqlx::query_scalar("UPDATE revision SET value = value + 1 RETURNING value").fetch_one(&mut *connection).await?;
+    host.revision = next_revision(&mut *connection).await?;
     let assignment = host.assignment.as_ref();
     sqlx::query(
         "INSERT INTO host (id, name, uuid, serial, lifecycle, role, install_disk, erase_disk, model, firmware, cpus, \

@@ -20,6 +20,7 @@ mod columns;
 mod connection;
 mod failure;
 mod hosts;
+mod known;
 mod open;
 mod orders;
 mod recognise;

@@ -25,10 +25,11 @@ pub(crate) async fn create(connection: &mut SqliteConnection, order: &Order, tok
     }
     out_of_force(connection, &id.host).await?;
     refuse_taken(connection, order).await?;
+    let revision = hosts::next_revision(&mut *connection).await?;
     sqlx::query(
         "INSERT INTO install_order (host, number, role, hostname, address, disk_serial, disk_path, bond, issued_at, \
-         expires_at, attempt, state, failure, token, in_force) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+         expires_at, attempt, state, failure, token, in_force, revision) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )
     .bind(id.host.as_str())
     .bind(id.number)
@@ -45,15 +46,24 @@ pub(crate) async fn create(connection: &mut SqliteConnection, order: &Order, tok
     .bind(order.failure.as_deref())
     .bind(token.0.expose())
     .bind(is_in_force(order.state))
+    .bind(revision)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// All orders, sorted by id.
-pub(crate) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Order>, Fault> {
-    let rows = sqlx::query("SELECT * FROM install_order ORDER BY host, number").fetch_all(connection).await?;
+/// The orders that are new or changed after a revision, but for those of forgotten hosts.
+pub(crate) async fn changed_since(connection: &mut SqliteConnection, revision: i64) -> Result<Vec<Order>, Fault> {
+    let statement = "SELECT * FROM install_order WHERE revision > ?1";
+    let rows = sqlx::query(statement).bind(revision).fetch_all(connection).await?;
     rows.iter().map(order).collect()
+}
+
+/// The latest order of a host.
+pub(crate) async fn latest(connection: &mut SqliteConnection, host: &HostId) -> Result<Option<Order>, Fault> {
+    let statement = "SELECT * FROM install_order WHERE host = ?1 ORDER BY number DESC LIMIT 1";
+    let row = sqlx::query(statement).bind(host.as_str()).fetch_optional(connection).await?;
+    row.as_ref().map(order).transpose()
 }
 
 /// One order.
@@ -167,7 +177,9 @@ pub(crate) async fn refuse_open(
 
 /// Refuses if the address or the name that an order is to have belongs to another.
 async fn refuse_taken(connection: &mut SqliteConnection, wanted: &Order) -> Result<(), Fault> {
-    let statement = "SELECT * FROM install_order WHERE in_force = 1 AND host <> ?1 AND (address = ?2 OR hostname = ?3)";
+    // Two halves, each by its index: with OR, SQLite reads every order.
+    let statement = "SELECT * FROM install_order WHERE in_force = 1 AND host <> ?1 AND address = ?2 \
+                     UNION ALL SELECT * FROM install_order WHERE in_force = 1 AND host <> ?1 AND hostname = ?3 LIMIT 1";
     let row = sqlx::query(statement)
         .bind(wanted.id.host.as_str())
         .bind(wanted.address.to_string())
@@ -192,14 +204,19 @@ async fn set_state(
     state: OrderState,
     failure: Option<&str>,
 ) -> Result<(), Fault> {
-    sqlx::query("UPDATE install_order SET state = ?3, failure = ?4, in_force = ?5 WHERE host = ?1 AND number = ?2")
-        .bind(id.host.as_str())
-        .bind(id.number)
-        .bind(state.as_str())
-        .bind(failure)
-        .bind(is_in_force(state))
-        .execute(connection)
-        .await?;
+    let revision = hosts::next_revision(&mut *connection).await?;
+    sqlx::query(
+        "UPDATE install_order SET state = ?3, failure = ?4, in_force = ?5, revision = ?6 \
+         WHERE host = ?1 AND number = ?2",
+    )
+    .bind(id.host.as_str())
+    .bind(id.number)
+    .bind(state.as_str())
+    .bind(failure)
+    .bind(is_in_force(state))
+    .bind(revision)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

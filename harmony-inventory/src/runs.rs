@@ -1,5 +1,7 @@
 //! Runs, their journals, and the marks of one-shot acts.
 
+use std::collections::BTreeMap;
+
 use harmony_core::event::Record;
 use harmony_core::store::{OneShot, RunId, RunRow};
 use jiff::Timestamp;
@@ -72,7 +74,20 @@ pub(crate) async fn journal(connection: &mut SqliteConnection, run: RunId) -> Re
 /// What is marked of a one-shot act.
 pub(crate) async fn one_shot(connection: &mut SqliteConnection, key: &str) -> Result<OneShot, Fault> {
     let row = sqlx::query("SELECT * FROM one_shot WHERE key = ?1").bind(key).fetch_optional(connection).await?;
-    let Some(row) = row else { return Ok(OneShot::Never) };
+    row.as_ref().map_or(Ok(OneShot::Never), mark)
+}
+
+/// What is marked of one-shot acts; those never begun are absent.
+pub(crate) async fn one_shots(
+    connection: &mut SqliteConnection,
+    keys: &[String],
+) -> Result<BTreeMap<String, OneShot>, Fault> {
+    let statement = "SELECT * FROM one_shot WHERE key IN (SELECT value FROM json_each(?1))";
+    let rows = sqlx::query(statement).bind(json(&keys)?).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.required("key")?, mark(row)?))).collect()
+}
+
+fn mark(row: &SqliteRow) -> Result<OneShot, Fault> {
     match row.optional("done_at")? {
         Some(done) => Ok(OneShot::Done(done)),
         None => Ok(OneShot::Begun(row.required("begun_at")?)),

@@ -7,7 +7,10 @@ use sqlx::{Connection, SqlSafeStr, SqliteConnection};
 
 /// Every version, oldest first. A released one is never changed: files remember what made them.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let versions = [("initial", include_str!("../migrations/0001_initial.sql"))];
+    let versions = [
+        ("initial", include_str!("../migrations/0001_initial.sql")),
+        ("changes", include_str!("../migrations/0002_changes.sql")),
+    ];
     let migration = |(version, (name, sql)): (i64, (&'static str, &'static str))| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };

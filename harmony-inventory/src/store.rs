@@ -3,6 +3,7 @@
 //! What an operation does is in the module of its table; here is only which transaction it runs in
 //! and what it is called.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
@@ -12,13 +13,15 @@ use harmony_core::event::Record;
 use harmony_core::host::{Assignment, BmcId, Host, HostId, Lifecycle, LifecycleEvent, PortWitnesses};
 use harmony_core::net::MacAddress;
 use harmony_core::store::{
-    Document, LifecycleEntry, OneShot, RunId, RunRow, Sighting, Store, StoreResult, StoredReport,
+    Document, HostChanges, LifecycleEntry, OneShot, RunId, RunRow, Sighting, Store, StoreResult, StoredReport,
 };
 use jiff::Timestamp;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::connection::Inventory;
 use crate::failure::Fault;
 use crate::hosts::Which;
+use crate::known::Known;
 use crate::recognise::RefusedReport;
 use crate::{assignments, boot, hosts, orders, recognise, runs};
 
@@ -43,24 +46,77 @@ macro_rules! transaction {
     }};
 }
 
+/// The same for work that is a single statement, which SQLite makes a transaction of by itself.
+macro_rules! statement {
+    ($self:ident reads $tx:ident => $work:expr, $($operation:tt)+) => {
+        statement!($self, reading, $tx, $work, $($operation)+)
+    };
+    ($self:ident writes $tx:ident => $work:expr, $($operation:tt)+) => {
+        statement!($self, writing, $tx, $work, $($operation)+)
+    };
+    ($self:ident, $session:ident, $tx:ident, $work:expr, $($operation:tt)+) => {{
+        let mut session = $self.$session().await;
+        let $tx = session.connection();
+        $work.await.map_err(|fault: Fault| fault.during(format!($($operation)+), &$self.place))
+    }};
+}
+
 impl Inventory {
     /// Reports that contradict a known host, oldest first; the latest of each address.
     ///
     /// # Errors
     /// `Database`.
     pub async fn refused_reports(&self) -> StoreResult<Vec<RefusedReport>> {
-        transaction!(self reads tx => recognise::refused_reports(tx), "read the refused reports")
+        statement!(self reads tx => recognise::refused_reports(tx), "read the refused reports")
+    }
+
+    /// Every text that a host was or is to be served, sorted by name. Holds no secret: tokens are marked.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn documents(&self) -> StoreResult<Vec<Document>> {
+        statement!(self reads tx => boot::documents(tx), "read the documents")
+    }
+
+    /// Hosts and orders as they are now.
+    async fn known(&self) -> Result<OwnedMutexGuard<Known>, Fault> {
+        let mut known = self.known.clone().lock_owned().await;
+        let revision = hosts::revision(self.reading().await.connection()).await?;
+        if revision != known.revision {
+            let mut transaction = self.read().await?;
+            known.catch_up(transaction.connection()?).await?;
+            transaction.commit().await?;
+        }
+        Ok(known)
+    }
+
+    async fn changed_since(&self, revision: i64) -> Result<HostChanges, Fault> {
+        let now = hosts::revision(self.reading().await.connection()).await?;
+        if now == revision {
+            return Ok(HostChanges { hosts: Vec::new(), forgotten: Vec::new(), revision });
+        }
+        let mut transaction = self.read().await?;
+        let connection = transaction.connection()?;
+        let changes = HostChanges {
+            revision: hosts::revision(connection).await?,
+            hosts: hosts::load(connection, Which::ChangedSince(revision)).await?,
+            forgotten: hosts::forgotten_since(connection, revision).await?,
+        };
+        transaction.commit().await?;
+        Ok(changes)
     }
 }
 
 #[async_trait]
 impl Store for Inventory {
     async fn hosts(&self) -> StoreResult<Vec<Host>> {
-        transaction!(self reads tx => hosts::load(tx, Which::All), "read the hosts")
+        let known = self.known().await.map_err(|fault| fault.during("read the hosts".to_owned(), &self.place))?;
+        Ok(known.hosts.values().cloned().collect())
     }
 
-    async fn hosts_changed_since(&self, revision: i64) -> StoreResult<Vec<Host>> {
-        transaction!(self reads tx => hosts::load(tx, Which::ChangedSince(revision)), "read the hosts changed since {revision}")
+    async fn hosts_changed_since(&self, revision: i64) -> StoreResult<HostChanges> {
+        let changes = self.changed_since(revision).await;
+        changes.map_err(|fault| fault.during(format!("read the hosts changed since {revision}"), &self.place))
     }
 
     async fn host(&self, id: &HostId) -> StoreResult<Option<Host>> {
@@ -82,7 +138,7 @@ impl Store for Inventory {
     }
 
     async fn unread_announcements(&self) -> StoreResult<Vec<(HostId, SocketAddr)>> {
-        transaction!(self reads tx => recognise::unread_announcements(tx), "read the announcements")
+        statement!(self reads tx => recognise::unread_announcements(tx), "read the announcements")
     }
 
     async fn record_report(&self, address: IpAddr, body: &str, at: Timestamp) -> StoreResult<HostId> {
@@ -93,7 +149,7 @@ impl Store for Inventory {
     }
 
     async fn reports(&self, host: &HostId) -> StoreResult<Vec<StoredReport>> {
-        transaction!(self reads tx => recognise::reports(tx, host), "read the reports of {host}")
+        statement!(self reads tx => recognise::reports(tx, host), "read the reports of {host}")
     }
 
     async fn set_port_witnesses(&self, host: &HostId, nic: MacAddress, port: &PortWitnesses) -> StoreResult<()> {
@@ -136,7 +192,7 @@ impl Store for Inventory {
     }
 
     async fn history(&self, host: &HostId) -> StoreResult<Vec<LifecycleEntry>> {
-        transaction!(self reads tx => assignments::history(tx, host), "read the history of {host}")
+        statement!(self reads tx => assignments::history(tx, host), "read the history of {host}")
     }
 
     async fn create_order(&self, order: &Order, token: &BootToken) -> StoreResult<()> {
@@ -144,15 +200,20 @@ impl Store for Inventory {
     }
 
     async fn orders(&self) -> StoreResult<Vec<Order>> {
-        transaction!(self reads tx => orders::all(tx), "read the orders")
+        let known = self.known().await.map_err(|fault| fault.during("read the orders".to_owned(), &self.place))?;
+        Ok(known.orders.values().cloned().collect())
+    }
+
+    async fn latest_order(&self, host: &HostId) -> StoreResult<Option<Order>> {
+        statement!(self reads tx => orders::latest(tx, host), "read the latest order of {host}")
     }
 
     async fn order(&self, id: &OrderId) -> StoreResult<Option<Order>> {
-        transaction!(self reads tx => orders::get(tx, id), "read order {id}")
+        statement!(self reads tx => orders::get(tx, id), "read order {id}")
     }
 
     async fn order_token(&self, id: &OrderId) -> StoreResult<Option<BootToken>> {
-        transaction!(self reads tx => orders::token(tx, id), "read the token of order {id}")
+        statement!(self reads tx => orders::token(tx, id), "read the token of order {id}")
     }
 
     async fn advance_order(
@@ -177,27 +238,27 @@ impl Store for Inventory {
     }
 
     async fn put_document(&self, document: &Document) -> StoreResult<()> {
-        transaction!(self writes tx => boot::put_document(tx, document), "store the document `{}`", document.name)
+        statement!(self writes tx => boot::put_document(tx, document), "store the document `{}`", document.name)
     }
 
     async fn document(&self, hash: &str) -> StoreResult<Option<Document>> {
-        transaction!(self reads tx => boot::document(tx, hash), "read document {hash}")
+        statement!(self reads tx => boot::document(tx, hash), "read document {hash}")
     }
 
     async fn boot_entries(&self) -> StoreResult<Vec<BootEntry>> {
-        transaction!(self reads tx => boot::entries(tx), "read the boot entries")
+        statement!(self reads tx => boot::entries(tx), "read the boot entries")
     }
 
     async fn boot_entry(&self, host: &HostId) -> StoreResult<Option<BootEntry>> {
-        transaction!(self reads tx => boot::entry(tx, host), "read the boot entry of {host}")
+        statement!(self reads tx => boot::entry(tx, host), "read the boot entry of {host}")
     }
 
     async fn set_boot_entry(&self, entry: &BootEntry) -> StoreResult<()> {
-        transaction!(self writes tx => boot::set_entry(tx, entry), "set the boot entry of {}", entry.host)
+        statement!(self writes tx => boot::set_entry(tx, entry), "set the boot entry of {}", entry.host)
     }
 
     async fn remove_boot_entry(&self, host: &HostId) -> StoreResult<()> {
-        transaction!(self writes tx => boot::remove_entry(tx, host), "remove the boot entry of {host}")
+        statement!(self writes tx => boot::remove_entry(tx, host), "remove the boot entry of {host}")
     }
 
     async fn add_boot_event(&self, event: &BootEvent) -> StoreResult<()> {
@@ -205,40 +266,46 @@ impl Store for Inventory {
     }
 
     async fn boot_events(&self, host: &HostId, since: Option<Timestamp>) -> StoreResult<Vec<BootEvent>> {
-        transaction!(self reads tx => boot::events(tx, host, since), "read the boot events of {host}")
+        statement!(self reads tx => boot::events(tx, host, since), "read the boot events of {host}")
+    }
+
+    async fn failed_installations(&self, since: Timestamp) -> StoreResult<BTreeSet<HostId>> {
+        statement!(self reads tx => boot::failed_since(tx, since), "read which installations failed")
     }
 
     async fn latest_boot_events(&self, limit: u32) -> StoreResult<Vec<BootEvent>> {
-        transaction!(self reads tx => boot::latest_events(tx, limit), "read the latest boot events")
+        statement!(self reads tx => boot::latest_events(tx, limit), "read the latest boot events")
     }
 
     async fn begin_run(&self, program: &str, at: Timestamp) -> StoreResult<RunId> {
-        transaction!(self writes tx => runs::begin(tx, program, at), "begin a run of `{program}`")
+        statement!(self writes tx => runs::begin(tx, program, at), "begin a run of `{program}`")
     }
 
     async fn end_run(&self, run: RunId, outcome: &str, at: Timestamp) -> StoreResult<()> {
-        transaction!(self writes tx => runs::end(tx, run, outcome, at), "end run {}", run.0)
+        statement!(self writes tx => runs::end(tx, run, outcome, at), "end run {}", run.0)
     }
 
     async fn runs(&self) -> StoreResult<Vec<RunRow>> {
-        transaction!(self reads tx => runs::all(tx), "read the runs")
+        statement!(self reads tx => runs::all(tx), "read the runs")
     }
 
     async fn append(&self, run: RunId, record: &Record) -> StoreResult<()> {
-        let mut session = self.statement().await;
-        let done = runs::append(session.connection(), run, record).await;
-        done.map_err(|fault| fault.during(format!("journal record {} of run {}", record.seq, run.0), &self.place))
+        statement!(self writes tx => runs::append(tx, run, record), "journal record {} of run {}", record.seq, run.0)
     }
 
     async fn journal(&self, run: RunId) -> StoreResult<Vec<Record>> {
-        transaction!(self reads tx => runs::journal(tx, run), "read the journal of run {}", run.0)
+        statement!(self reads tx => runs::journal(tx, run), "read the journal of run {}", run.0)
     }
 
     async fn one_shot(&self, key: &str) -> StoreResult<OneShot> {
-        transaction!(self reads tx => runs::one_shot(tx, key), "read the mark of `{key}`")
+        statement!(self reads tx => runs::one_shot(tx, key), "read the mark of `{key}`")
+    }
+
+    async fn one_shots(&self, keys: &[String]) -> StoreResult<BTreeMap<String, OneShot>> {
+        statement!(self reads tx => runs::one_shots(tx, keys), "read {} marks", keys.len())
     }
 
     async fn mark_one_shot(&self, key: &str, done: bool, at: Timestamp) -> StoreResult<()> {
-        transaction!(self writes tx => runs::mark_one_shot(tx, key, done, at), "mark `{key}`")
+        statement!(self writes tx => runs::mark_one_shot(tx, key, done, at), "mark `{key}`")
     }
 }

@@ -7,6 +7,8 @@
 //! 3. Nothing is installed without an open order for this machine.
 //! 4. No disk is written that the order does not name.
 //! 5. A machine whose latest order is complete is not switched off or restarted.
+//! 6. One LAG at a time is being made across each pair of switches, and on the machines of each quorum group.
+//! 7. No output holds a secret: a boot token, a device's password.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,8 +18,12 @@ use harmony_core::capability::PowerAction;
 use harmony_core::net::{MacAddress, PortRef};
 use harmony_core::store::StoreResult;
 
+use crate::lacp::Standing;
 use crate::machine::Cause;
-use crate::world::{Shared, State};
+use crate::world::{Shared, State, World};
+
+/// Shorter texts are found everywhere by chance.
+const SHORTEST_SECRET: usize = 6;
 
 /// A rule, as numbered above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +38,10 @@ pub enum Rule {
     WrongDisk,
     /// 5.
     PowerOfHostInUse,
+    /// 6.
+    FlipsOverlap,
+    /// 7.
+    SecretInOutput,
 }
 
 /// A rule that was broken.
@@ -91,6 +101,97 @@ impl State {
     }
 }
 
+impl State {
+    /// Rule 6, when Harmony begins to bundle a machine's ports.
+    pub(crate) fn check_flip(&mut self, id: usize, now: Duration) {
+        let open: Vec<usize> = self.flips.iter().copied().filter(|other| *other != id).collect();
+        for other in open {
+            if let Some(shared) = self.shared_group(id, other) {
+                let (name, other) = (&self.machines[id].name, &self.machines[other].name);
+                let text = format!("the ports of {name} are bundled while those of {other} are: both are {shared}");
+                self.violate(Rule::FlipsOverlap, now, text);
+            }
+        }
+        self.flips.insert(id);
+    }
+
+    /// Forgets the flips that have come to an end: all bundled, or all back.
+    pub(crate) fn close_flips(&mut self, now: Duration) {
+        let open = std::mem::take(&mut self.flips);
+        self.flips = open.into_iter().filter(|id| self.is_flipping(*id, now)).collect();
+    }
+
+    fn is_flipping(&self, id: usize, now: Duration) -> bool {
+        let ports = self.machines[id].nics.iter().filter_map(|nic| nic.port.as_ref());
+        ports.filter_map(|at| self.lacp(at, now)).any(|lacp| lacp.standing != Standing::Bundled)
+    }
+
+    /// What two machines have in common that bears the loss of one at a time only.
+    fn shared_group(&self, a: usize, b: usize) -> Option<String> {
+        let quorum = self.machines[a].quorum.as_ref().filter(|group| self.machines[b].quorum.as_ref() == Some(group));
+        let quorum = quorum.map(|group| format!("in quorum group {group}"));
+        quorum.or_else(|| {
+            let (a, b) = (self.pair_across(a)?, self.pair_across(b)?);
+            (a == b).then(|| format!("across MLAG pair {a}"))
+        })
+    }
+
+    /// The pair of switches that a machine is plugged into both of: its LAG is what the pair has to agree on.
+    fn pair_across(&self, id: usize) -> Option<MacAddress> {
+        let ports = self.machines[id].nics.iter().filter_map(|nic| nic.port.as_ref());
+        let mut seen: Option<(&PortRef, MacAddress)> = None;
+        for at in ports {
+            let Some(mlag) = self.switches.get(&at.switch).and_then(|switch| switch.mlag.as_ref()) else { continue };
+            match seen {
+                Some((first, system)) if first.switch != at.switch && system == mlag.system => return Some(system),
+                Some(_) => {}
+                None => seen = Some((at, mlag.system)),
+            }
+        }
+        None
+    }
+}
+
+impl World {
+    /// Adds a secret that no output may show: the password of a device, say.
+    pub fn add_secret(&self, secret: &str) {
+        self.shared.with(|state| state.know_secret(secret));
+    }
+
+    /// Rule 7, for anything that Harmony put out: a plan, a log, a journal, a screen. The world knows the boot
+    /// tokens that it served and those of all orders in its store. Whether the text is clean; otherwise that is a
+    /// violation too.
+    pub async fn check_output(&self, text: &str) -> bool {
+        if let Some(store) = self.shared.store() {
+            for order in store.orders().await.unwrap_or_default() {
+                if let Ok(Some(token)) = store.order_token(&order.id).await {
+                    self.shared.with(|state| state.know_secret(token.0.expose()));
+                }
+            }
+        }
+        let now = self.now();
+        self.shared.with(|state| {
+            let shown = state.secrets.iter().filter(|secret| text.contains(secret.as_str())).count();
+            if shown > 0 {
+                // Says where it was, never what it was.
+                let line = text.lines().position(|line| state.secrets.iter().any(|secret| line.contains(secret)));
+                let line = line.map_or_else(String::new, |line| format!(", first in line {}", line + 1));
+                state.violate(Rule::SecretInOutput, now, format!("{shown} secrets in an output{line}"));
+            }
+            shown == 0
+        })
+    }
+}
+
+impl State {
+    /// Keeps a secret in mind, for rule 7.
+    pub(crate) fn know_secret(&mut self, secret: &str) {
+        if secret.len() >= SHORTEST_SECRET && !self.secrets.contains(secret) {
+            self.secrets.insert(secret.to_owned());
+        }
+    }
+}
+
 impl Shared {
     /// Rules 3 and 4, when an installer is about to write to a disk.
     pub(crate) async fn check_disk_write(&self, id: usize, disk: usize, order: &OrderId) {
@@ -143,8 +244,7 @@ impl Shared {
         let Some(store) = self.store() else { return Ok(None) };
         for mac in macs {
             if let Some(host) = store.host_by_mac(*mac).await? {
-                let orders = store.orders().await?;
-                return Ok(orders.into_iter().rfind(|order| order.id.host == host.id));
+                return store.latest_order(&host.id).await;
             }
         }
         Ok(None)

@@ -15,25 +15,28 @@ use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 use harmony_core::net::{Hostname, MacAddress};
 
 use crate::checkers::Rule;
-use crate::topology::SimTopology;
-use crate::world::State;
+use crate::world::{Shared, State};
 
 /// How long a lease is good.
 const LEASE: Duration = Duration::from_secs(600);
 /// When a client that is up renews. Source: RFC 2131 section 4.4.5, T1.
 const RENEW: Duration = Duration::from_secs(300);
-/// Log lines kept.
-const MAX_LINES: usize = 20_000;
+/// Log lines kept of each MAC.
+const MAX_LINES: usize = 100;
 
 /// The server.
 pub(crate) struct Dhcp {
     pool: AddressRange,
+    /// Whether the pool gives nothing away at present.
+    pub(crate) is_exhausted: bool,
     reservations: BTreeMap<Hostname, Reservation>,
+    /// Reserved addresses, so that the pool leaves them out at once.
+    kept: BTreeMap<IpAddr, Hostname>,
     /// By the MAC, so that one that asks for another reservation is found at once.
     reserved: BTreeMap<MacAddress, Hostname>,
     leases: BTreeMap<MacAddress, Held>,
     by_address: BTreeMap<IpAddr, MacAddress>,
-    log: VecDeque<(MacAddress, String)>,
+    log: BTreeMap<MacAddress, VecDeque<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +47,13 @@ struct Held {
     since: Duration,
     /// When its client stopped using it.
     released: Option<Duration>,
+}
+
+/// What a client was given.
+pub(crate) struct Given {
+    address: IpAddr,
+    /// Another MAC that had the address until now, by a lease that had not run out.
+    displaced: Option<MacAddress>,
 }
 
 impl Held {
@@ -63,24 +73,26 @@ impl Dhcp {
     pub(crate) fn new(pool: AddressRange) -> Self {
         Self {
             pool,
+            is_exhausted: false,
+            kept: BTreeMap::new(),
             reservations: BTreeMap::new(),
             reserved: BTreeMap::new(),
             leases: BTreeMap::new(),
             by_address: BTreeMap::new(),
-            log: VecDeque::new(),
+            log: BTreeMap::new(),
         }
     }
 
     fn say(&mut self, mac: MacAddress, now: Duration, text: &str) {
-        if self.log.len() == MAX_LINES {
-            self.log.pop_front();
+        let log = self.log.entry(mac).or_default();
+        if log.len() == MAX_LINES {
+            log.pop_front();
         }
-        let line = format!("{}.{:03} dnsmasq-dhcp: {text}", now.as_secs(), now.subsec_millis());
-        self.log.push_back((mac, line));
+        log.push_back(format!("{}.{:03} dnsmasq-dhcp: {text}", now.as_secs(), now.subsec_millis()));
     }
 
     /// A client's DISCOVER and REQUEST, answered.
-    pub(crate) fn give(&mut self, mac: MacAddress, hostname: Option<&str>, now: Duration) -> Option<IpAddr> {
+    pub(crate) fn give(&mut self, mac: MacAddress, hostname: Option<&str>, now: Duration) -> Option<Given> {
         self.say(mac, now, &format!("DHCPDISCOVER(prov) {mac}"));
         let address = self.choose(mac, now);
         let Some(address) = address else {
@@ -89,15 +101,14 @@ impl Dhcp {
         };
         let name = self.reserved.get(&mac).map(ToString::to_string).or_else(|| hostname.map(str::to_owned));
         // Another MAC of the same reservation had it, or an old lease that has run out.
-        if let Some(before) = self.by_address.insert(address, mac).filter(|before| *before != mac) {
-            self.leases.remove(&before);
-        }
+        let before = self.by_address.insert(address, mac).filter(|before| *before != mac);
+        let displaced = before.filter(|before| self.leases.remove(before).is_some_and(|held| held.is_held(now)));
         let held = Held { address, hostname: name.clone(), since: now, released: None };
         if let Some(before) = self.leases.insert(mac, held).filter(|before| before.address != address) {
             self.by_address.remove(&before.address);
         }
         self.say(mac, now, &format!("DHCPACK(prov) {address} {mac} {}", name.unwrap_or_default()));
-        Some(address)
+        Some(Given { address, displaced })
     }
 
     fn choose(&mut self, mac: MacAddress, now: Duration) -> Option<IpAddr> {
@@ -118,9 +129,11 @@ impl Dhcp {
                 Some(_) | None => return Some(address),
             }
         }
-        let is_free = |dhcp: &Self, address: &IpAddr| {
-            holder(dhcp, address).is_none() && !dhcp.reservations.values().any(|kept| kept.address == *address)
-        };
+        let is_free =
+            |dhcp: &Self, address: &IpAddr| holder(dhcp, address).is_none() && !dhcp.kept.contains_key(address);
+        if self.is_exhausted {
+            return None;
+        }
         let before = self.leases.get(&mac).map(|held| held.address).filter(|address| self.is_in_pool(*address));
         before.filter(|address| is_free(self, address)).or_else(|| {
             let (first, last) = (u32::from(self.pool.first), u32::from(self.pool.last));
@@ -145,6 +158,12 @@ impl Dhcp {
         }
     }
 
+    /// Who holds an address, by its MAC.
+    pub(crate) fn holder(&self, address: IpAddr, now: Duration) -> Option<MacAddress> {
+        let mac = self.by_address.get(&address)?;
+        self.leases.get(mac).filter(|held| held.is_held(now)).map(|_| *mac)
+    }
+
     fn held(&self, now: Duration) -> impl Iterator<Item = (&MacAddress, &Held)> {
         self.leases.iter().filter(move |(_, held)| held.is_held(now))
     }
@@ -156,23 +175,27 @@ impl Dhcp {
                 format!("failed to reserve {} for {}: {what}", wanted.address, wanted.hostname),
             )
         };
-        for other in self.reservations.values().filter(|other| other.hostname != wanted.hostname) {
-            if other.address == wanted.address {
-                return Err(refuse(format!("it is reserved for {}", other.hostname)));
-            }
-            if let Some(mac) = other.macs.iter().find(|mac| wanted.macs.contains(mac)) {
-                return Err(refuse(format!("{mac} belongs to {}", other.hostname)));
+        if let Some(other) = self.kept.get(&wanted.address).filter(|other| **other != wanted.hostname) {
+            return Err(refuse(format!("it is reserved for {other}")));
+        }
+        for mac in &wanted.macs {
+            if let Some(other) = self.reserved.get(mac).filter(|other| **other != wanted.hostname) {
+                return Err(refuse(format!("{mac} belongs to {other}")));
             }
         }
         self.drop_reservation(&wanted.hostname);
+        self.kept.insert(wanted.address, wanted.hostname.clone());
         self.reserved.extend(wanted.macs.iter().map(|mac| (*mac, wanted.hostname.clone())));
         self.reservations.insert(wanted.hostname.clone(), wanted.clone());
         Ok(())
     }
 
     fn drop_reservation(&mut self, hostname: &Hostname) {
-        self.reserved.retain(|_, name| name != hostname);
-        self.reservations.remove(hostname);
+        let Some(reservation) = self.reservations.remove(hostname) else { return };
+        self.kept.remove(&reservation.address);
+        for mac in &reservation.macs {
+            self.reserved.remove(mac);
+        }
     }
 }
 
@@ -185,19 +208,16 @@ impl State {
         hostname: Option<&str>,
         now: Duration,
     ) -> Option<IpAddr> {
-        let address = self.dhcp.give(mac, hostname, now)?;
+        // Asked only of a client that would need the pool: the fault is counted.
+        self.dhcp.is_exhausted = !self.dhcp.reserved.contains_key(&mac) && self.faults.exhausts_dhcp();
+        let Given { address, displaced } = self.dhcp.give(mac, hostname, now)?;
         let name = self.machines[id].name.clone();
         self.note(now, &format!("{name}: DHCP gives {address} to {mac}"));
-        let own = self.machines[id].macs();
-        // Seen from outside: who else believes to have this address now?
-        let other = self.machines.iter().find(|other| other.name != name && other.running.address() == Some(address));
-        let other = other.map(|machine| machine.name.clone());
-        let leased = self
-            .dhcp
-            .held(now)
-            .find(|(mac, held)| held.address == address && !own.contains(mac))
-            .map(|(mac, _)| mac.to_string());
-        if let Some(other) = other.or(leased) {
+        // Seen from outside: who else believes to have this address now, or had a lease that has not run out?
+        let believes = |other: &usize| *other != id && self.machines[*other].running.address() == Some(address);
+        let other = (0..self.machines.len()).find(believes);
+        let other = other.or_else(|| self.machine_by_mac(displaced?).filter(|other| *other != id));
+        if let Some(other) = other.map(|other| self.machines[other].name.clone()) {
             self.violate(Rule::AddressLeasedTwice, now, format!("{address} is given to {name} while {other} has it"));
         }
         Some(address)
@@ -205,31 +225,31 @@ impl State {
 }
 
 #[async_trait]
-impl DhcpServer for SimTopology {
+impl DhcpServer for Shared {
     async fn reservations(&self) -> DeviceResult<Vec<Reservation>> {
-        self.world().ask().await;
-        Ok(self.world().with(|state| state.dhcp.reservations.values().cloned().collect()))
+        self.ask().await;
+        Ok(self.with(|state| state.dhcp.reservations.values().cloned().collect()))
     }
 
     async fn set_reservation(&self, reservation: &Reservation) -> DeviceResult<()> {
         let (path, text) = self.reservation_record(reservation);
         let command = format!("write {path}: {}", text.trim_end());
-        let effect = async { self.world().with(|state| state.dhcp.reserve(reservation)) };
-        self.world().write("dhcp", "prov", command, effect).await
+        let effect = async { self.with(|state| state.dhcp.reserve(reservation)) };
+        self.write("dhcp", "prov", command, effect).await
     }
 
     async fn remove_reservation(&self, hostname: &Hostname) -> DeviceResult<()> {
         let effect = async {
-            self.world().with(|state| state.dhcp.drop_reservation(hostname));
+            self.with(|state| state.dhcp.drop_reservation(hostname));
             Ok(())
         };
-        self.world().write("dhcp", "prov", format!("remove hosts/{hostname}"), effect).await
+        self.write("dhcp", "prov", format!("remove hosts/{hostname}"), effect).await
     }
 
     async fn leases(&self) -> DeviceResult<Vec<Lease>> {
-        self.world().ask().await;
-        let now = self.world().now();
-        self.world().with(|state| {
+        self.ask().await;
+        let now = self.now();
+        self.with(|state| {
             let lease = |(mac, held): (&MacAddress, &Held)| Lease {
                 mac: *mac,
                 address: held.address,
@@ -241,12 +261,10 @@ impl DhcpServer for SimTopology {
     }
 
     async fn recent_log(&self, mac: MacAddress, limit: usize) -> DeviceResult<Vec<String>> {
-        self.world().ask().await;
-        self.world().with(|state| {
-            let lines = state.dhcp.log.iter().rev().filter(|(about, _)| *about == mac).take(limit);
-            let mut lines: Vec<String> = lines.map(|(_, line)| line.clone()).collect();
-            lines.reverse();
-            Ok(lines)
+        self.ask().await;
+        self.with(|state| {
+            let Some(log) = state.dhcp.log.get(&mac) else { return Ok(Vec::new()) };
+            Ok(log.iter().skip(log.len().saturating_sub(limit)).cloned().collect())
         })
     }
 
@@ -269,6 +287,10 @@ mod tests {
         Dhcp::new(AddressRange { first: [10, 0, 0, 100].into(), last: [10, 0, 0, 99 + addresses].into() })
     }
 
+    fn give(dhcp: &mut Dhcp, mac: MacAddress, hostname: Option<&str>, now: Duration) -> Option<IpAddr> {
+        dhcp.give(mac, hostname, now).map(|given| given.address)
+    }
+
     fn reservation(name: &str, last: u8, macs: &[u8]) -> Reservation {
         Reservation {
             hostname: name.parse().expect("valid"),
@@ -283,24 +305,24 @@ mod tests {
     #[test]
     fn a_pool_runs_out_and_gets_back_what_is_no_longer_used() {
         let mut dhcp = dhcp(2);
-        let (a, b) = (dhcp.give(mac(1), None, T0), dhcp.give(mac(2), None, T0));
+        let (a, b) = (give(&mut dhcp, mac(1), None, T0), give(&mut dhcp, mac(2), None, T0));
         assert!(a.is_some() && b.is_some() && a != b);
-        assert_eq!(dhcp.give(mac(1), None, T0), a, "the same again");
-        assert_eq!(dhcp.give(mac(3), None, T0), None);
+        assert_eq!(give(&mut dhcp, mac(1), None, T0), a, "the same again");
+        assert_eq!(give(&mut dhcp, mac(3), None, T0), None);
         dhcp.release(&[mac(1)], Duration::from_secs(1000));
-        assert_eq!(dhcp.give(mac(3), None, Duration::from_secs(1001)), None, "the lease runs on");
-        assert_eq!(dhcp.give(mac(3), None, LATE), a, "and ends, while the other is renewed");
+        assert_eq!(give(&mut dhcp, mac(3), None, Duration::from_secs(1001)), None, "the lease runs on");
+        assert_eq!(give(&mut dhcp, mac(3), None, LATE), a, "and ends, while the other is renewed");
     }
 
     #[test]
     fn a_reservation_serves_any_of_its_macs_but_waits_for_a_stranger() {
         let mut dhcp = dhcp(1);
-        let pool = dhcp.give(mac(9), None, T0).expect("free");
+        let pool = give(&mut dhcp, mac(9), None, T0).expect("free");
         dhcp.reserve(&reservation("a", 100, &[1, 2])).expect("free");
-        assert_ne!(dhcp.give(mac(1), None, T0), Some(pool), "the stranger keeps it");
+        assert_ne!(give(&mut dhcp, mac(1), None, T0), Some(pool), "the stranger keeps it");
         dhcp.release(&[mac(9)], T0);
-        assert_eq!(dhcp.give(mac(1), None, LATE), Some(pool));
-        assert_eq!(dhcp.give(mac(2), None, LATE), Some(pool), "the host boots from its other NIC");
+        assert_eq!(give(&mut dhcp, mac(1), None, LATE), Some(pool));
+        assert_eq!(give(&mut dhcp, mac(2), None, LATE), Some(pool), "the host boots from its other NIC");
         assert_eq!(dhcp.held(LATE).count(), 1);
     }
 

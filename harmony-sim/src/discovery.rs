@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[async_trait]
 impl HostDiscovery for SimTopology {
     async fn scan(&self) -> DeviceResult<Vec<IpAddr>> {
-        tokio::time::sleep(SCAN).await;
+        self.world().sleep(SCAN).await;
         let now = self.world().now();
         let mut found: Vec<IpAddr> = self.world().with(|state| {
             let answers = |id: &usize| {
@@ -41,8 +41,10 @@ impl HostDiscovery for SimTopology {
         let found = self.world().with(|state| {
             let id = state.at_address(address, now)?;
             let Running::Live { agent: true, .. } = state.machines[id].running else { return None };
-            let name = state.machines[id].name.clone();
-            Some((state.faults.agent_reply(&name), report(state, id, now)?))
+            let reply = state.faults.agent_reply(&state.machines[id].name);
+            let mut report = report(state, id, now)?;
+            let reply = reply.filter(|reply| !state.lie(id).tell(*reply, &mut report));
+            Some((reply, report))
         });
         let (fault, report) = match found {
             Some(found) => found,
@@ -54,14 +56,17 @@ impl HostDiscovery for SimTopology {
                 return fail(FailureKind::Invalid, &format!("it sends more than {MAX_REPORT_BYTES} bytes"));
             }
             Some(AgentReply::Silence) => {
-                tokio::time::sleep(PATIENCE).await;
+                self.world().sleep(PATIENCE).await;
                 return fail(FailureKind::Unreachable, "no answer");
             }
             Some(AgentReply::Nonsense) => b"<html>It works!</html>".to_vec(),
-            None => match serde_json::to_vec(&report) {
-                Ok(body) => body,
-                Err(_) => return fail(FailureKind::Bug, "the report has no JSON form"),
-            },
+            // A lie is told in the report.
+            Some(AgentReply::OtherSerial | AgentReply::OtherMac | AgentReply::OtherPort) | None => {
+                match serde_json::to_vec(&report) {
+                    Ok(body) => body,
+                    Err(_) => return fail(FailureKind::Bug, "the report has no JSON form"),
+                }
+            }
         };
         Ok(Reply { address: SocketAddr::new(address, AGENT_PORT), body })
     }

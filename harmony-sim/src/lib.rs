@@ -2,8 +2,9 @@
 //! ports, switches with LACP state, BMCs, a DHCP server; faults as data; checkers that watch all of it.
 //!
 //! What Harmony is told and what it does goes through the same capability traits as with real
-//! drivers; what hosts tell goes through the same store as the boot server's. Deliberately absent:
-//! sockets, processes, files, threads of its own, real time. Everything happens on the Tokio runtime that the
+//! drivers. Hosts fetch what they boot from `harmony-boot`, called in place over the store that goes with the
+//! world, and do what it says: [`ipxe`] carries out the scripts. Deliberately absent, unless the world is put on
+//! the [`wire`]: sockets, processes, files, threads of its own, real time. Everything happens on the Tokio runtime that the
 //! world was made in, which must be a current-thread one with paused time to be fast and to be
 //! repeatable: then the same [`WorldSpec`] gives the same log, byte for byte.
 //!
@@ -16,19 +17,29 @@ mod checkers;
 mod dhcp;
 mod discovery;
 mod faults;
+pub mod ipxe;
+mod lacp;
 mod machine;
 mod network;
+mod pace;
+mod racks;
 mod random;
 mod spec;
 mod ssh;
 mod still_store;
 mod switch;
 mod topology;
+pub mod wire;
 mod world;
 
+pub use boot_server::{agent_binary, asset_files, tftp_files};
 pub use checkers::{Rule, Violation};
-pub use faults::{AgentReply, Fault, Injected, WriteFault};
-pub use spec::{BootRom, DiskSpec, HostSpec, NicSpec, PortSpec, SwitchSpec, Timing, WorldSpec};
-pub use still_store::StillStore;
+pub use faults::{AgentReply, Fault, FaultName, Injected, UnknownFault, WriteFault};
+pub use pace::{Pace, Speed, SpeedError};
+pub use spec::{
+    BmcPersonality, BootRom, DiskBus, DiskSpec, HostSpec, LacpRate, LiveFlavour, MlagSpec, NicSpec, PortSpec,
+    SwitchSpec, Timing, Unpartnered, WorldSpec,
+};
+pub use still_store::{Append, OnAppend, StillStore};
 pub use topology::SimTopology;
 pub use world::{DiskWrite, MachineView, SpecError, World, Write};

@@ -35,6 +35,13 @@ impl Random {
         Duration::from_millis(self.next() % limit)
     }
 
+    /// A number below `count`, which is at least one.
+    pub(crate) fn pick(&mut self, count: usize) -> usize {
+        let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
+        // Less than `count`, so it fits again.
+        usize::try_from(self.next() % count).unwrap_or(0)
+    }
+
     /// This long, and up to a quarter more.
     pub(crate) fn about(&mut self, time: Duration) -> Duration {
         time + self.below(time / 4)

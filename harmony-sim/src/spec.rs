@@ -1,7 +1,7 @@
 //! What a world is made of, as a test or a file says it: plain data, checked once by `World::new`.
 //!
-//! Names are texts here and typed inside; a seed decides everything that is not said.
-//! Read next: [`crate::World`].
+//! Names are texts here and typed inside; a seed decides everything that is not said. What a rack is
+//! usually made of is in `crate::racks`. Read next: [`crate::World`].
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,11 +11,6 @@ use harmony_core::host::Firmware;
 use harmony_core::net::MacAddress;
 use jiff::Timestamp;
 use uuid::Uuid;
-
-use crate::random::Random;
-
-/// 2026-01-01T00:00:00Z.
-const EPOCH: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
 /// A rack and its network.
 #[derive(Debug, Clone)]
@@ -42,6 +37,20 @@ pub struct WorldSpec {
     pub switches: Vec<SwitchSpec>,
     /// The machines.
     pub hosts: Vec<HostSpec>,
+    /// What unknown machines are booted into, where the world's own boot server serves them.
+    pub live: LiveFlavour,
+    /// Whether the world keeps its log; benchmarks do without.
+    pub log: bool,
+}
+
+/// Which live environment the world's own boot server serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LiveFlavour {
+    /// An initramfs that holds the agent.
+    #[default]
+    Initramfs,
+    /// CentOS Stream 9's installer, whose Kickstart fetches the agent.
+    Anaconda,
 }
 
 /// A switch.
@@ -49,12 +58,49 @@ pub struct WorldSpec {
 pub struct SwitchSpec {
     /// Its name in the site.
     pub name: String,
-    /// Its system id in LACP.
+    /// Its chassis id in LLDP, and its system id in LACP unless it is one of a pair.
     pub mac: MacAddress,
     /// Whether its LLDP tells a system name; Open vSwitch's does not.
     pub names_itself: bool,
+    /// How often it asks its LACP partners to speak.
+    pub lacp_rate: LacpRate,
+    /// What it does with a LAG's port on which it hears no LACP partner.
+    pub unpartnered: Unpartnered,
+    /// The other switch with which it makes a pair, if it has one.
+    pub mlag: Option<MlagSpec>,
     /// Its ports.
     pub ports: Vec<PortSpec>,
+}
+
+/// Two switches that are one to their LACP partners (MLAG, vPC, VLT): a LAG of the same name on both
+/// is one LAG. Both sides must say the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MlagSpec {
+    /// The other switch.
+    pub peer: String,
+    /// The pair's system id in LACP.
+    pub system: MacAddress,
+    /// The own end of the link between them, one of its ports.
+    pub peer_link: String,
+}
+
+/// How often a LACP partner is to speak: it is given up after three silent periods.
+/// Source: IEEE 802.1AX-2014 section 6.4.4, `Fast_Periodic_Time`, `Slow_Periodic_Time`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LacpRate {
+    /// Once a second.
+    Fast,
+    /// Every 30 s.
+    Slow,
+}
+
+/// What a switch does with a LAG's port on which it hears no LACP partner, and that has no fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpartnered {
+    /// It forwards nothing: Open vSwitch, Nexus 7000 and 9000, IOS-XE with `standalone-disable`.
+    Suspended,
+    /// It works by itself, as if it were in no LAG: Nexus 5000, IOS without `standalone-disable`.
+    Individual,
 }
 
 /// A switch port.
@@ -64,15 +110,35 @@ pub struct PortSpec {
     pub name: String,
     /// How it is configured at the beginning; without it, an access port of the provisioning VLAN.
     pub mode: Option<PortMode>,
+    /// Whether it forwards as soon as it has a link, without waiting for spanning tree. Harmony
+    /// makes an edge port of every port that it sets.
+    pub edge: bool,
 }
 
 /// What is in the NICs' boot ROM, which decides whether it boots over a port in LACP mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootRom {
-    /// The firmware's own PXE stack: it sends no LACPDU and loads iPXE over TFTP.
-    FirmwarePxe,
-    /// iPXE: it answers LACP by itself.
+    /// A PC BIOS's PXE ROM: it sends no LACPDU and loads iPXE (`undionly.kpxe`) over TFTP.
+    BiosPxe,
+    /// UEFI's own PXE stack: it sends no LACPDU and loads iPXE (`ipxe.efi`) over TFTP.
+    UefiPxe,
+    /// UEFI's HTTP Boot: it sends no LACPDU and loads iPXE (`ipxe.efi`) over HTTP.
+    UefiHttp,
+    /// iPXE, on either firmware: it answers LACP by itself.
     IpxeRom,
+}
+
+/// Whose BMC a machine has, which decides how it misbehaves. Read next: `crate::bmc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BmcPersonality {
+    /// Dell iDRAC.
+    Idrac,
+    /// HPE iLO.
+    Ilo,
+    /// Supermicro.
+    Supermicro,
+    /// One that does what the specification says.
+    Generic,
 }
 
 /// A machine.
@@ -94,12 +160,16 @@ pub struct HostSpec {
     pub disks: Vec<DiskSpec>,
     /// Its BMC's name in the site, if it has one.
     pub bmc: Option<String>,
+    /// Whose it is.
+    pub bmc_personality: BmcPersonality,
     /// What the firmware tries, in order.
     pub boot_order: Vec<BootDevice>,
     /// Whether it is on at the beginning.
     pub powered: bool,
     /// Whether its live environment sends LLDP.
     pub sends_lldp: bool,
+    /// The group that only bears the loss of one at a time, if it is in one: etcd's members, say.
+    pub quorum: Option<String>,
 }
 
 /// A NIC.
@@ -118,6 +188,10 @@ pub struct NicSpec {
 pub struct DiskSpec {
     /// As Linux names it.
     pub name: String,
+    /// How it is attached.
+    pub bus: DiskBus,
+    /// Its model.
+    pub model: String,
     /// Its serial number, if it tells one.
     pub serial: Option<String>,
     /// Its size in bytes.
@@ -128,10 +202,25 @@ pub struct DiskSpec {
     pub bootable: bool,
 }
 
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskBus {
+    /// virtio-blk.
+    Virtio,
+    /// NVMe.
+    Nvme,
+    /// SATA.
+    Sata,
+    /// SAS.
+    Sas,
+    /// USB: a stick, or an SD card inside the case.
+    Usb,
+}
+
 /// How long things take; each time up to a quarter is added, by the seed.
 #[derive(Debug, Clone)]
 pub struct Timing {
-    /// From power-on or reset to the first boot device.
+    /// From power-on or reset to the first boot device, with BIOS; UEFI takes twice as long.
     pub post: Duration,
     /// Loading iPXE over TFTP.
     pub tftp: Duration,
@@ -169,78 +258,14 @@ impl Default for Timing {
     }
 }
 
-impl WorldSpec {
-    /// A rack of up to 60,000 machines `node-1`… with two NICs and a blank disk each, on one switch `tor`
-    /// whose ports `node-1-p0`… are access ports of VLAN 10, each with a BMC `bmc-1`….
-    /// All are on, with iPXE ROMs, and nobody has catalogued them.
-    #[must_use]
-    pub fn rack(seed: u64, machines: u16) -> Self {
-        let hosts: Vec<HostSpec> = (1..=machines).map(|number| HostSpec::numbered(seed, number)).collect();
-        let ports = hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.as_deref()?.split_once('/'));
-        let ports = ports.map(|(_, port)| PortSpec { name: port.to_owned(), mode: None });
-        let tor = SwitchSpec {
-            name: "tor".to_owned(),
-            mac: MacAddress::new([0x02, 0x5a, 0, 0, 0, 1]),
-            names_itself: true,
-            ports: ports.collect(),
-        };
-        Self {
-            seed,
-            site: "sim".to_owned(),
-            epoch: EPOCH,
-            vlan: 10,
-            prefix: (Ipv4Addr::new(10, 10, 0, 0), 16),
-            address: Ipv4Addr::new(10, 10, 0, 1),
-            pool: AddressRange { first: Ipv4Addr::new(10, 10, 64, 0), last: Ipv4Addr::new(10, 10, 127, 255) },
-            reserved: AddressRange { first: Ipv4Addr::new(10, 10, 0, 11), last: Ipv4Addr::new(10, 10, 63, 255) },
-            timing: Timing::default(),
-            switches: vec![tor],
-            hosts,
-        }
-    }
-}
-
-impl HostSpec {
-    /// The machine of this number in [`WorldSpec::rack`].
-    fn numbered(seed: u64, number: u16) -> Self {
-        let name = format!("node-{number}");
-        let mut random = Random::new(seed, &name);
-        let [high, low] = number.to_be_bytes();
-        let nic = |index: u8| NicSpec {
-            name: format!("eth{index}"),
-            mac: MacAddress::new([0x52, 0x54, 0, high, low, index + 1]),
-            port: Some(format!("tor/{name}-p{index}")),
-        };
-        Self {
-            firmware: Firmware::Bios,
-            rom: BootRom::IpxeRom,
-            uuid: random.uuid(),
-            serial: format!("SN-{number:05}"),
-            nics: vec![nic(0), nic(1)],
-            disks: vec![DiskSpec::blank("vda", &format!("DISK-{number:05}-A"))],
-            bmc: Some(format!("bmc-{number}")),
-            boot_order: vec![BootDevice::Disk, BootDevice::Network],
-            powered: true,
-            sends_lldp: true,
-            name,
-        }
-    }
-
-    /// The same machine with UEFI firmware and its own PXE stack, which does not answer LACP.
-    #[must_use]
-    pub fn with_firmware_pxe(mut self) -> Self {
-        self.firmware = Firmware::Uefi;
-        self.rom = BootRom::FirmwarePxe;
-        self
-    }
-}
-
 impl DiskSpec {
-    /// A blank disk of 100 GB.
+    /// A blank virtio disk of 100 GB.
     #[must_use]
     pub fn blank(name: &str, serial: &str) -> Self {
         Self {
             name: name.to_owned(),
+            bus: DiskBus::Virtio,
+            model: "SimDisk".to_owned(),
             serial: Some(serial.to_owned()),
             size_bytes: 100_000_000_000,
             signatures: Vec::new(),
@@ -248,8 +273,52 @@ impl DiskSpec {
         }
     }
 
-    /// Its links in `/dev/disk/by-id`, as udev makes them for virtio disks.
+    /// Its links in `/dev/disk/by-id`, as udev makes them. Source: systemd `rules.d/60-persistent-storage.rules`.
     pub(crate) fn by_id(&self) -> Vec<String> {
-        self.serial.iter().map(|serial| format!("/dev/disk/by-id/virtio-{serial}")).collect()
+        let model = self.model.replace(' ', "_");
+        let link = |serial: &String| match self.bus {
+            DiskBus::Virtio => format!("virtio-{serial}"),
+            DiskBus::Nvme => format!("nvme-{model}_{serial}"),
+            DiskBus::Sata => format!("ata-{model}_{serial}"),
+            DiskBus::Sas => format!("scsi-S{model}_{serial}"),
+            DiskBus::Usb => format!("usb-{model}_{serial}-0:0"),
+        };
+        self.serial.iter().map(|serial| format!("/dev/disk/by-id/{}", link(serial))).collect()
+    }
+}
+
+impl DiskBus {
+    /// As the agent's report names it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::Nvme => "nvme",
+            Self::Sata => "sata",
+            Self::Sas => "sas",
+            Self::Usb => "usb",
+        }
+    }
+}
+
+impl BmcPersonality {
+    /// Who made the machine, and what they call it: in SMBIOS and in its BMC.
+    pub(crate) fn product(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Idrac => ("Dell Inc.", "PowerEdge R650"),
+            Self::Ilo => ("HPE", "ProLiant DL360 Gen10 Plus"),
+            Self::Supermicro => ("Supermicro", "SYS-120U-TNR"),
+            Self::Generic => ("LabCorp", "SimServer"),
+        }
+    }
+}
+
+impl BootRom {
+    /// Whether machines with this firmware have such a ROM.
+    pub(crate) fn fits(self, firmware: Firmware) -> bool {
+        match self {
+            Self::BiosPxe => firmware == Firmware::Bios,
+            Self::UefiPxe | Self::UefiHttp => firmware == Firmware::Uefi,
+            Self::IpxeRom => true,
+        }
     }
 }

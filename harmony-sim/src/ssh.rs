@@ -10,7 +10,7 @@ use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 
 use crate::machine::{Cause, Running, Said, say};
 use crate::topology::SimTopology;
-use crate::world::State;
+use crate::world::{Shared, State};
 
 /// How long a connection attempt to an address that does not answer lasts.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -20,7 +20,9 @@ impl State {
     pub(crate) fn at_address(&self, address: IpAddr, now: Duration) -> Option<usize> {
         let is_there =
             |id: &usize| self.machines[*id].running.address() == Some(address) && self.is_reachable(*id, now);
-        (0..self.machines.len()).find(is_there)
+        // Nearly always the one that has the lease.
+        let leased = self.dhcp.holder(address, now).and_then(|mac| self.machine_by_mac(mac)).filter(is_there);
+        leased.or_else(|| (0..self.machines.len()).find(is_there))
     }
 
     /// Logs in to the system that answers at the target's address.
@@ -57,10 +59,11 @@ impl State {
 impl SimTopology {
     async fn connect(&self, target: &HostTarget, timeout: Duration) -> DeviceResult<usize> {
         self.world().ask().await;
+        self.world().log_in("host", target.host.as_str())?;
         let now = self.world().now();
         let id = self.world().with(|state| state.log_in(target, now));
         if id.as_ref().is_err_and(|error| error.kind() == FailureKind::Unreachable) {
-            tokio::time::sleep(CONNECT.min(timeout)).await;
+            self.world().sleep(CONNECT.min(timeout)).await;
         }
         id
     }
@@ -74,7 +77,7 @@ impl HostControl for SimTopology {
         match self.world().with(|state| say(state, id, command, now)) {
             Said::Output(output) => Ok(output),
             Said::Restarts => {
-                self.restart(id, target).await?;
+                self.world().restart_over_ssh(id, target.host.as_str()).await?;
                 Ok(CommandOutput { status: None, stdout: String::new(), stderr: String::new() })
             }
         }
@@ -82,18 +85,19 @@ impl HostControl for SimTopology {
 
     async fn reboot(&self, target: &HostTarget) -> DeviceResult<()> {
         let id = self.connect(target, CONNECT).await?;
-        self.restart(id, target).await
+        self.world().restart_over_ssh(id, target.host.as_str()).await
     }
 }
 
-impl SimTopology {
-    async fn restart(&self, id: usize, target: &HostTarget) -> DeviceResult<()> {
+impl Shared {
+    /// A system is told to restart its machine; `device` is who it is in the record of writes.
+    pub(crate) async fn restart_over_ssh(&self, id: usize, device: &str) -> DeviceResult<()> {
         let effect = async {
-            self.world().check_power(id, PowerAction::Restart, "reboot over SSH").await;
-            let now = self.world().now();
-            self.world().with(|state| state.switch_power(id, PowerAction::Restart, Cause::Harmony, now));
+            self.check_power(id, PowerAction::Restart, "reboot over SSH").await;
+            let now = self.now();
+            self.with(|state| state.switch_power(id, PowerAction::Restart, Cause::Harmony, now));
             Ok(())
         };
-        self.world().write("host", target.host.as_str(), "systemctl reboot".to_owned(), effect).await
+        self.write("host", device, "systemctl reboot".to_owned(), effect).await
     }
 }

@@ -6,8 +6,9 @@
 //! and a run can be repeated exactly. The store has a runtime of its own, so that its timers and
 //! tasks go on meanwhile. For simulations only.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use harmony_core::boot::{BootEvent, BootToken, Order, OrderId, OrderState};
@@ -16,7 +17,8 @@ use harmony_core::event::Record;
 use harmony_core::host::{Assignment, BmcId, Host, HostId, Lifecycle, LifecycleEvent, PortWitnesses};
 use harmony_core::net::MacAddress;
 use harmony_core::store::{
-    Document, LifecycleEntry, OneShot, RunId, RunRow, SharedStore, Sighting, Store, StoreResult, StoredReport,
+    Document, HostChanges, LifecycleEntry, OneShot, RunId, RunRow, SharedStore, Sighting, Store, StoreResult,
+    StoredReport,
 };
 use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
@@ -27,7 +29,20 @@ pub struct StillStore {
     inner: SharedStore,
     /// Always there until it is dropped.
     runtime: Option<Runtime>,
+    on_append: Mutex<Option<OnAppend>>,
 }
+
+/// Where the writing of a journal entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Append {
+    /// Nothing of it is written.
+    Before,
+    /// It is durable, and the run does not know yet.
+    After,
+}
+
+/// What a test does at a journal entry, such as to end the run there by unwinding.
+pub type OnAppend = Box<dyn FnMut(&Record, Append) + Send>;
 
 impl StillStore {
     /// Opens a store on a runtime of its own: `StillStore::open(Inventory::open("sqlite::memory:"))`.
@@ -45,7 +60,19 @@ impl StillStore {
             let _entered = runtime.enter();
             futures::executor::block_on(unconstrained(opening))?
         };
-        Ok(Arc::new(Self { inner: Arc::new(inner), runtime: Some(runtime) }))
+        Ok(Arc::new(Self { inner: Arc::new(inner), runtime: Some(runtime), on_append: Mutex::default() }))
+    }
+
+    /// Calls `act` right before and right after each journal entry is made durable, in place of what
+    /// was called so far.
+    pub fn on_append(&self, act: Option<OnAppend>) {
+        *self.on_append.lock().unwrap_or_else(PoisonError::into_inner) = act;
+    }
+
+    fn appending(&self, record: &Record, moment: Append) {
+        if let Some(act) = self.on_append.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            act(record, moment);
+        }
     }
 
     /// Waits for the store while nothing else happens. A task's budget of polls does not count here:
@@ -71,7 +98,7 @@ impl Store for StillStore {
         self.wait(self.inner.hosts())
     }
 
-    async fn hosts_changed_since(&self, revision: i64) -> StoreResult<Vec<Host>> {
+    async fn hosts_changed_since(&self, revision: i64) -> StoreResult<HostChanges> {
         self.wait(self.inner.hosts_changed_since(revision))
     }
 
@@ -141,6 +168,10 @@ impl Store for StillStore {
         self.wait(self.inner.orders())
     }
 
+    async fn latest_order(&self, host: &HostId) -> StoreResult<Option<Order>> {
+        self.wait(self.inner.latest_order(host))
+    }
+
     async fn order(&self, id: &OrderId) -> StoreResult<Option<Order>> {
         self.wait(self.inner.order(id))
     }
@@ -199,6 +230,10 @@ impl Store for StillStore {
         self.wait(self.inner.boot_events(host, since))
     }
 
+    async fn failed_installations(&self, since: Timestamp) -> StoreResult<BTreeSet<HostId>> {
+        self.wait(self.inner.failed_installations(since))
+    }
+
     async fn latest_boot_events(&self, limit: u32) -> StoreResult<Vec<BootEvent>> {
         self.wait(self.inner.latest_boot_events(limit))
     }
@@ -216,7 +251,10 @@ impl Store for StillStore {
     }
 
     async fn append(&self, run: RunId, record: &Record) -> StoreResult<()> {
-        self.wait(self.inner.append(run, record))
+        self.appending(record, Append::Before);
+        self.wait(self.inner.append(run, record))?;
+        self.appending(record, Append::After);
+        Ok(())
     }
 
     async fn journal(&self, run: RunId) -> StoreResult<Vec<Record>> {
@@ -225,6 +263,10 @@ impl Store for StillStore {
 
     async fn one_shot(&self, key: &str) -> StoreResult<OneShot> {
         self.wait(self.inner.one_shot(key))
+    }
+
+    async fn one_shots(&self, keys: &[String]) -> StoreResult<BTreeMap<String, OneShot>> {
+        self.wait(self.inner.one_shots(keys))
     }
 
     async fn mark_one_shot(&self, key: &str, done: bool, at: Timestamp) -> StoreResult<()> {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use harmony_boot::StorePxe;
 use harmony_core::capability::{
-    BootEntry, BootTarget, InstallSource, NetworkPlan, ProvisioningNetwork, PxeServer, Topology,
+    BootEntry, BootTarget, DhcpServer, InstallSource, Lease, NetworkPlan, ProvisioningNetwork, PxeServer, Reservation,
+    Topology,
 };
 use harmony_core::error::DeviceResult;
 use harmony_core::host::HostId;
+use harmony_core::net::{Hostname, MacAddress};
 use harmony_core::store::SharedStore;
 
 use crate::world::Shared;
@@ -64,6 +66,33 @@ impl ProvisioningNetwork for SimTopology {
 
     fn install_source(&self) -> DeviceResult<InstallSource> {
         Ok(self.world.install.clone())
+    }
+}
+
+#[async_trait]
+impl DhcpServer for SimTopology {
+    async fn reservations(&self) -> DeviceResult<Vec<Reservation>> {
+        self.world.reservations().await
+    }
+
+    async fn set_reservation(&self, reservation: &Reservation) -> DeviceResult<()> {
+        self.world.set_reservation(reservation).await
+    }
+
+    async fn remove_reservation(&self, hostname: &Hostname) -> DeviceResult<()> {
+        self.world.remove_reservation(hostname).await
+    }
+
+    async fn leases(&self) -> DeviceResult<Vec<Lease>> {
+        self.world.leases().await
+    }
+
+    async fn recent_log(&self, mac: MacAddress, limit: usize) -> DeviceResult<Vec<String>> {
+        self.world.recent_log(mac, limit).await
+    }
+
+    fn reservation_record(&self, reservation: &Reservation) -> (String, String) {
+        self.world.reservation_record(reservation)
     }
 }
 

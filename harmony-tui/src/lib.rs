@@ -32,7 +32,7 @@ pub use driver::{replay, run};
 pub use error::TuiError;
 pub use lines::{Entry, Level, Lines};
 pub use look::Look;
-pub use source::{Arrival, Live, Replay, Source};
+pub use source::{Arrival, Live, Replay, Source, Steered, Tempo};
 pub use state::State;
 pub use terminal::is_terminal;
 pub use view::view;

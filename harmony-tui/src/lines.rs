@@ -119,6 +119,10 @@ impl Lines {
                 let level = if deferred.is_empty() { Level::Info } else { Level::Attention };
                 (level, format!("{score}: {} to do", count(steps.len(), "step")), more)
             }
+            Event::ObservationFailed { score, attempt, error, hint } => {
+                let text = format!("{score}: the site could not be looked at (attempt {attempt}): {error}");
+                (Level::Attention, text, hint_line(hint).into_iter().collect())
+            }
             Event::StepStarted { score, step, attempt } => {
                 self.waits.remove(&(score.clone(), step.clone()));
                 let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
@@ -160,6 +164,10 @@ impl Lines {
                 let (level, text) = host_line(host);
                 let before = self.hosts.insert(host.id.clone(), text.clone());
                 return (before.as_ref() != Some(&text)).then_some((level, text, vec![]));
+            }
+            Event::HostForgotten { host } => {
+                let name = self.hosts.remove(host).unwrap_or_else(|| host.to_string());
+                (Level::Attention, format!("forgotten: {name}"), vec![])
             }
             Event::PortsRead { ports } => {
                 let mut changed: Vec<_> = ports.iter().filter_map(|port| self.port(port)).collect();
@@ -279,6 +287,14 @@ mod tests {
         assert_eq!(line(&mut lines, planned(&["b"], &[])), None);
         assert!(line(&mut lines, planned(&["b", "c"], &[])).is_some_and(|text| text.contains("2 steps to do")));
         assert_eq!(line(&mut lines, planned(&[], &[])), None);
+    }
+
+    #[test]
+    fn a_look_that_failed_is_told_with_its_hint() {
+        let hint = Some("check the cable of tor-1".to_owned());
+        let event = Event::ObservationFailed { score: "S".into(), attempt: 2, error: "no answer".into(), hint };
+        let told = line(&mut Lines::default(), event).expect("told");
+        assert!(told.contains("(attempt 2): no answer") && told.contains("hint: check the cable of tor-1"), "{told}");
     }
 
     #[test]

@@ -65,6 +65,57 @@ impl Source for Live {
     }
 }
 
+/// How fast the world passes that a run happens in, where that is for the user to say.
+pub trait Tempo: Send {
+    /// Stops the world, or lets it go on.
+    fn pause_or_resume(&mut self);
+    /// Twice as fast.
+    fn faster(&mut self);
+    /// Half as fast.
+    fn slower(&mut self);
+    /// What it is now: `20×, paused`.
+    fn text(&self) -> String;
+}
+
+/// A run that is under way in a simulated world, whose speed keys change.
+#[derive(Debug)]
+pub struct Steered<T> {
+    live: Live,
+    tempo: T,
+}
+
+impl<T: Tempo> Steered<T> {
+    /// Records as the bus brings them, of a world with this tempo.
+    #[must_use]
+    pub fn new(records: broadcast::Receiver<Record>, tempo: T) -> Self {
+        Self { live: Live::new(records), tempo }
+    }
+}
+
+impl<T: Tempo> Source for Steered<T> {
+    async fn next(&mut self) -> Option<Arrival> {
+        self.live.next().await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.live.now()
+    }
+
+    fn banner(&self) -> Option<String> {
+        Some(format!("simulated {}  Space + -", self.tempo.text()))
+    }
+
+    fn on_key(&mut self, key: KeyEvent) -> bool {
+        match key.code {
+            KeyCode::Char(' ') => self.tempo.pause_or_resume(),
+            KeyCode::Char('+') => self.tempo.faster(),
+            KeyCode::Char('-') => self.tempo.slower(),
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// The fastest replay.
 const MAX_SPEED: u32 = 1024;
 
@@ -193,6 +244,35 @@ mod tests {
         press(&mut replay, ' ');
         assert!(replay.next().await.is_some());
         assert_eq!(replay.banner().as_deref(), Some("replay 1×, at its end  Space + - n"));
+    }
+
+    /// Half steps of speed, and whether it stands.
+    struct Steps(i32, bool);
+
+    impl Tempo for Steps {
+        fn pause_or_resume(&mut self) {
+            self.1 = !self.1;
+        }
+        fn faster(&mut self) {
+            self.0 += 1;
+        }
+        fn slower(&mut self) {
+            self.0 -= 1;
+        }
+        fn text(&self) -> String {
+            format!("{} {}", self.0, self.1)
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_change_the_tempo_of_a_simulated_world_and_no_other_key_is_taken() {
+        let (_sender, receiver) = broadcast::channel(1);
+        let mut steered = Steered::new(receiver, Steps(0, false));
+        for key in ['+', '+', '-', ' '] {
+            assert!(steered.on_key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)));
+        }
+        assert_eq!(steered.banner().as_deref(), Some("simulated 1 true  Space + -"));
+        assert!(!steered.on_key(KeyEvent::new(KeyCode::Char('n'), KeyModifiers::NONE)));
     }
 
     #[tokio::test]

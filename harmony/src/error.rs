@@ -8,6 +8,7 @@ use harmony_core::error::{DeviceError, chain};
 use harmony_core::net::NameError;
 use harmony_core::score::ScoreError;
 use harmony_core::store::StoreError;
+use harmony_topologies::lab::LabError;
 
 /// A failed command, ready to be shown.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl CommandError {
         self
     }
 
-    /// Of any error: its chain of causes, and the hint and evidence of the device error in it.
+    /// Of any error: its chain of causes, and the hint and evidence that one of them brings.
     #[must_use]
     pub fn from_error(error: impl StdError + 'static) -> Self {
         let mut shown = Self::new(chain(&error));
@@ -44,6 +45,9 @@ impl CommandError {
             if let Some(device) = device {
                 shown.hint = device.hint_text().map(str::to_owned);
                 shown.evidence = device.evidence_lines().to_vec();
+            }
+            if let Some(lab) = cause.downcast_ref::<LabError>() {
+                shown.hint = lab.hint();
             }
             next = cause.source();
         }

@@ -18,8 +18,10 @@ use crate::{CommandError, report};
 const INSIDE: &str = "HARMONY_LAB_INSIDE";
 /// A person's choice: a rack that runs already, by name or folder; it is left running.
 const ATTACH: &str = "HARMONY_LAB";
-/// The inventory agent's binary; `cargo xtask agent` builds it.
+/// The inventory agent's binary, where it is not where `cargo xtask agent` builds it.
 const AGENT: &str = "HARMONY_AGENT";
+/// Where that is, in the folder of all that cargo builds.
+const BUILT: &str = "x86_64-unknown-linux-musl/agent/harmony-inventory-agent";
 
 /// Runs a program in a virtual rack, which is made for it and gone when it ends. The program is
 /// given the path of the rack's site file.
@@ -54,10 +56,7 @@ async fn outside() -> Result<ExitCode, CommandError> {
     if let Some(name) = std::env::var_os(ATTACH) {
         return run_inside(&find_lab(&name.to_string_lossy())?).await;
     }
-    let agent = std::env::var_os(AGENT).ok_or_else(|| {
-        CommandError::new("the rack needs the inventory agent's binary")
-            .hint("`cargo xtask lab` builds it; or set HARMONY_AGENT to the path that `cargo xtask agent` prints")
-    })?;
+    let agent = find_agent(std::env::var_os(AGENT).map(PathBuf::from))?;
     let mut making = std::pin::pin!(make_lab(LabSpec::new(agent)));
     let lab = tokio::select! {
         lab = &mut making => lab?,
@@ -73,6 +72,17 @@ async fn outside() -> Result<ExitCode, CommandError> {
     result
 }
 
+/// The inventory agent for a rack: this one, or else the one that `cargo xtask agent` has built in the
+/// folder that this program was built in.
+pub(crate) fn find_agent(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let built = || program.ancestors().map(|folder| folder.join(BUILT)).find(|agent| agent.is_file());
+    given.or_else(built).ok_or_else(|| {
+        CommandError::new("the rack needs the inventory agent's binary")
+            .hint("`cargo xtask agent` builds it where it is found; or name it: --agent, HARMONY_AGENT")
+    })
+}
+
 /// A rack that runs already, by name or folder.
 pub(crate) fn find_lab(name: &str) -> Result<Lab, CommandError> {
     let by_folder = PathBuf::from(name);
@@ -80,7 +90,7 @@ pub(crate) fn find_lab(name: &str) -> Result<Lab, CommandError> {
         Ok(name) => Lab::named(&name, &default_parent()),
         Err(_) => Lab::open(&by_folder),
     };
-    found.map_err(|error| CommandError::from_error(error).hint("`harmony lab status` lists the racks of this machine"))
+    found.map_err(CommandError::from_error)
 }
 
 /// Makes a rack, telling what takes long.
@@ -120,16 +130,19 @@ async fn run_inside(lab: &Lab) -> Result<ExitCode, CommandError> {
     }
 }
 
-/// The next interrupt or termination.
+/// The next interrupt, termination or hangup.
 async fn signals() -> Result<nix::sys::signal::Signal, CommandError> {
     use nix::sys::signal::Signal;
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error| CommandError::new(format!("failed to wait for signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    // The terminal was closed: the rack must go all the same.
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     Ok(tokio::select! {
         _ = interrupt.recv() => Signal::SIGINT,
         _ = terminate.recv() => Signal::SIGTERM,
+        _ = hangup.recv() => Signal::SIGTERM,
     })
 }
 

@@ -18,6 +18,7 @@
 //! Owns the command line, its output and its exit codes; decides nothing about sites or devices.
 //! Read next: [`run`] for programs of users, `command` for the `harmony` command.
 
+mod boot_server;
 pub mod command;
 mod error;
 mod find;
@@ -29,7 +30,7 @@ pub use error::{CommandError, report};
 pub use find::{FindError, find_host};
 pub use lab::in_lab;
 pub use run::run;
-pub use summary::summary;
+pub use summary::{FirstAnswers, first_answers, summary};
 
 /// What a program of a user needs.
 pub mod prelude {
@@ -54,10 +55,26 @@ use harmony_topologies::site::{SiteError, SiteFile, SiteTopology};
 /// Reads a site file, and opens the site's inventory (created on first use, in the folder that the
 /// file names) and its devices. Nothing is sent to any device.
 ///
+/// A run that needs the site's boot server starts this program once more for it, so that it goes on
+/// serving if the run is killed. In that second process, this function serves and does not return.
+///
 /// # Errors
 /// What is wrong with the file, by line and key, or with the inventory.
 pub async fn open_site(path: impl AsRef<Path>) -> Result<(Inventory, SiteTopology), CommandError> {
-    let file = read_site(path.as_ref())?;
+    let path = path.as_ref();
+    let (inventory, topology) = open_site_here(path).await?;
+    if boot_server::is_this_process(topology.file()) {
+        let code = boot_server::serve(&topology).await;
+        drop((inventory, topology));
+        std::process::exit(code);
+    }
+    let start = boot_server::command(path, &topology.file().site.state);
+    Ok((inventory, topology.with_boot_server_apart(start)))
+}
+
+/// The same, with the boot server in this process.
+pub(crate) async fn open_site_here(path: &Path) -> Result<(Inventory, SiteTopology), CommandError> {
+    let file = read_site(path)?;
     let inventory = open_database(&file).await?;
     let topology = SiteTopology::new(file, Arc::new(inventory.clone()), Arc::new(SystemClock))
         .map_err(CommandError::from_error)?;

@@ -13,6 +13,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::kernel_args::{CommandLine, bond_args, disk_path};
 use crate::{TemplateError, filters, urls};
 
+/// Bytes of the command line that are in the template: iPXE's initramfs, and the NIC that booted. Not
+/// `BOOTIF`, of which CoreOS would make a connection that fights with the bond for the NIC.
+/// Source: nm-initrd-generator(8), `BOOTIF`.
+const IN_TEMPLATE: usize = "initrd=main harmony.bootmac=aa-bb-cc-dd-ee-ff ".len();
 /// What a disk's serial may hold and a kernel argument may not.
 const NOT_PLAIN: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b':').remove(b'-').remove(b'+').remove(b'=');
@@ -63,7 +67,7 @@ pub fn scos_boot(script: &ScosBoot<'_>) -> Result<String, TemplateError> {
         .arg("harmony.progress", &urls::progress(&base_url, &order.id))?
         .extra(&bond_args(&order.bond)?)?
         .extra(&source.args)?
-        .fitting("initrd=main ".len())?;
+        .fitting(IN_TEMPLATE)?;
     let page = Page {
         kernel_url: urls::asset(&base_url, &source.kernel),
         initrd_url: urls::asset(&base_url, &source.initrd),

@@ -1,6 +1,6 @@
 #!ipxe
 # Harmony: installs {{ hostname }} by order {{ order }}.
-kernel --timeout 30000 {{ kernel_url|url("kernel") }} initrd=main {{ args }} || goto again
+kernel --timeout 30000 {{ kernel_url|url("kernel") }} initrd=main harmony.bootmac=${netX/mac:hexhyp} {{ args }} || goto again
 initrd --timeout 30000 --name main {{ initrd_url|url("initrd") }} || goto again
 boot || goto again
 

@@ -63,6 +63,8 @@ pub struct Rack {
     pub folder: PathBuf,
     /// Its network namespace.
     pub namespace: String,
+    /// What runs its machines.
+    pub accelerator: String,
 }
 
 impl Rack {
@@ -72,7 +74,8 @@ impl Rack {
         let text = succeed(Command::new(program("harmony")).args(["--json", "lab", "up"]));
         let value: Value = serde_json::from_str(&text).expect("JSON");
         let field = |name: &str| value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {text}")).to_owned();
-        Self { name: field("name"), folder: field("folder").into(), namespace: field("namespace") }
+        let folder = field("folder").into();
+        Self { name: field("name"), folder, namespace: field("namespace"), accelerator: field("accelerator") }
     }
 
     /// A command inside the rack's network.
@@ -201,6 +204,13 @@ impl Drop for Killed {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A point of time in JSON, in seconds since 1970.
+#[must_use]
+pub fn seconds(at: &Value) -> f64 {
+    let at: jiff::Timestamp = at.as_str().expect("a time").parse().expect("a time");
+    at.as_duration().as_secs_f64()
 }
 
 /// Whether an event is of this kind, about a step whose key contains the text.

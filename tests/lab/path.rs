@@ -2,10 +2,13 @@
 //!
 //! One rack serves the whole story, since emulated machines are slow.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use harmony_lab_tests::{Rack, fail, is, output, program, run_until, succeed, until};
+use harmony_lab_tests::{Killed, Rack, fail, is, output, program, run_until, seconds, succeed, until};
+use serde_json::Value;
 
 const ADDRESSES: [&str; 3] = ["10.10.0.11", "10.10.0.12", "10.10.0.13"];
 const MACHINES: [&str; 3] = ["node-a", "node-b", "node-c"];
@@ -13,6 +16,11 @@ const MACHINES: [&str; 3] = ["node-a", "node-b", "node-c"];
 #[test]
 fn unknown_machines_become_installed_bonded_nodes() {
     let rack = Rack::up();
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").expect("read");
+    if !cpus.contains(" vmx ") && !cpus.contains(" svm ") {
+        assert_eq!(rack.accelerator, "tcg", "it works without KVM");
+    }
+    bad_input_is_named(&rack);
     a_plan_changes_nothing(&rack);
     a_plan_is_refused_after_a_port_was_changed(&rack);
     firmware_gets_no_address_over_lacp(&rack);
@@ -30,6 +38,52 @@ fn unknown_machines_become_installed_bonded_nodes() {
 
 fn powers(rack: &Rack) -> Vec<String> {
     MACHINES.iter().map(|machine| rack.ipmi(machine, &["chassis", "power", "status"]).trim().to_owned()).collect()
+}
+
+/// A BMC's password that is wrong, ports that the switch does not have.
+fn bad_input_is_named(rack: &Rack) {
+    let password = rack.folder.join("machines/node-b/bmc.password");
+    let right = std::fs::read_to_string(&password).expect("a password");
+    std::fs::write(&password, "wrong\n").expect("written");
+    let error = fail(rack.virtual_rack().args(["apply", "--yes"]));
+    assert!(error.contains("BMC `node-b`") && error.contains("hint: wrong password for user"), "{error}");
+    assert!(!error.contains(right.trim()), "a password is shown");
+    std::fs::write(&password, right).expect("written");
+
+    let error = fail(&mut rack.harmony(&["switch", "status", "rack/node-z-p0"]));
+    assert!(
+        error.contains("switch `rack` has no port `node-z-p0`") && error.contains("hint: its ports are"),
+        "{error}"
+    );
+    let site = std::fs::read_to_string(rack.folder.join("site.toml")).expect("a site file");
+    assert!(site.contains("\"node-c-p1\""), "{site}");
+    let wrong = rack.folder.join("wrong.toml");
+    std::fs::write(&wrong, site.replace("\"node-c-p1\"", "\"node-z-p1\"")).expect("written");
+    let error = fail(rack.harmony(&["switch", "status", "--site"]).arg(&wrong));
+    assert!(error.contains("switch `rack` has no port `node-z-p1`") && error.contains("hint: "), "{error}");
+    assert!(powers(rack).iter().all(|power| power == "Chassis Power is off"), "nothing was done");
+}
+
+/// Asks every address that was leased, again and again, when an agent first answers there: what nobody
+/// but this test knows. Prints the address and the seconds since 1970.
+const WATCH: &str = r#"
+while :; do
+  for address in $(awk '$3 ~ /^[0-9.]+$/ { print $3 }' "$1" 2>/dev/null); do
+    case " $seen " in *" $address "*) continue ;; esac
+    if curl -sf -m 1 -o /dev/null "http://$address:8088/healthz"; then
+      echo "$address $(date +%s.%N)"
+      seen="$seen $address"
+    fi
+  done
+  sleep 0.2
+done"#;
+
+/// Watches for agents until it is dropped.
+fn watch_for_agents(rack: &Rack) -> (Killed, PathBuf) {
+    let path = rack.folder.join("agents-seen");
+    let mut watch = rack.inside("sh");
+    watch.args(["-c", WATCH, "sh"]).arg(rack.folder.join("state/dnsmasq/leases"));
+    (Killed(watch.stdout(File::create(&path).expect("made")).spawn().expect("starts")), path)
 }
 
 fn a_plan_changes_nothing(rack: &Rack) {
@@ -101,21 +155,29 @@ fn killed_and_run_again(rack: &Rack) {
         ("step_started", "/flip"),
         ("step_finished", "/flip"),
     ];
-    let mut kills = 0;
-    let mut all = Vec::new();
+    let (watch, agents) = watch_for_agents(rack);
+    let mut servers = Vec::new();
+    let mut runs = Vec::new();
     for (kind, step) in points {
         let (events, ended) =
             run_until(rack.virtual_rack().args(["apply", "--yes", "--json"]), |event| is(event, kind, step));
-        all.extend(events);
+        runs.push(events);
         assert!(!ended, "the run ended before it was at {kind} {step}");
-        kills += 1;
+        servers.push(succeed(rack.inside("curl").args(["-sf", "http://10.10.0.1:8080/healthz"])));
     }
+    servers.dedup();
+    assert_eq!(servers.len(), 1, "one boot server outlives all runs: {servers:?}");
+    let kills = runs.len();
     let (events, ended) = run_until(rack.virtual_rack().args(["apply", "--yes", "--json"]), |_| false);
     assert!(ended);
     let last = events.last().expect("events").clone();
     assert_eq!((last["event"].as_str(), last["outcome"].as_str()), (Some("run_finished"), Some("converged")), "{last}");
-    all.extend(events);
+    runs.push(events);
+    drop(watch);
+    assert!(!succeeds(rack.inside("curl").args(["-sf", "http://10.10.0.1:8080/healthz"])), "the last run ends it");
     println!("killed {kills} times");
+    rows_are_there_at_once(rack, &std::fs::read_to_string(agents).expect("read"), &runs);
+    let all: Vec<Value> = runs.concat();
     let lacp_first = all.iter().find(|event| is(event, "step_finished", "/access-10"));
     assert!(lacp_first.is_some(), "the ports were put in access mode first");
     for host in rack.json(&["hosts"]).as_array().expect("hosts") {
@@ -124,14 +186,52 @@ fn killed_and_run_again(rack: &Rack) {
         assert_eq!(host["lifecycle"], "provisioned", "{shown}");
         let orders = shown["orders"].as_array().expect("orders");
         assert_eq!(orders.len(), 1, "one order: {shown}");
-        // A kill also ends the boot server: an image that was being fetched just then is fetched again.
         assert_eq!(orders[0]["state"], "complete", "{shown}");
+        assert_eq!(orders[0]["attempt"], 1, "no kill costs a host its installation: {shown}");
         let finished = all.iter().filter(|event| is(event, "step_finished", &format!("{id}/boot-1.1"))).count();
         assert!(finished <= 1, "restarted once, by one run or the next: {finished}");
         let seen = |kind: &str| {
             shown["evidence"].as_array().expect("evidence").iter().filter(|event| event["kind"]["kind"] == kind).count()
         };
-        assert_eq!(seen("install_done"), 1, "installed once: {shown}");
+        for once in ["answer", "install_started", "image_written", "install_done"] {
+            assert_eq!(seen(once), 1, "{once}: {shown}");
+        }
+    }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    output(command).status.success()
+}
+
+/// From the first HTTP answer of each agent to its row: at most three seconds in which a run was there to
+/// make it. An agent answers from when it announces itself, or when it was `seen` to from outside.
+fn rows_are_there_at_once(rack: &Rack, seen: &str, runs: &[Vec<Value>]) {
+    let at = |event: &Value| seconds(&event["at"]);
+    let gaps: Vec<(f64, f64)> = runs
+        .windows(2)
+        .map(|pair| {
+            let planned = pair[1].iter().find(|event| event["event"] == "planned").expect("a plan");
+            (at(pair[0].last().expect("events")), at(planned))
+        })
+        .collect();
+    for host in rack.json(&["hosts"]).as_array().expect("hosts") {
+        let shown = rack.json(&["host", "show", host["id"].as_str().expect("id")]);
+        let announced =
+            shown["evidence"].as_array().expect("evidence").iter().find(|e| e["kind"]["kind"] == "announced");
+        let announced = announced.unwrap_or_else(|| panic!("no announcement: {shown}"));
+        let address = announced["address"].as_str().expect("an address");
+        let answer = seen.lines().find_map(|line| line.strip_prefix(address)?.trim().parse::<f64>().ok());
+        let answer = answer.unwrap_or_else(|| panic!("{address} was not seen to answer in\n{seen}"));
+        let (told, row) = (seconds(&announced["at"]), seconds(&host["discovered_at"]));
+        let first = answer.min(told);
+        let nobody: f64 = gaps.iter().map(|(from, to)| (to.min(row) - from.max(first)).max(0.0)).sum();
+        println!(
+            "{}: first answer to row {:.2} s, of it {nobody:.2} s without a run; seen from outside {:.2} s after the first",
+            host["name"],
+            row - first,
+            answer - first
+        );
+        assert!(row - first - nobody <= 3.0, "{host}");
     }
 }
 

@@ -2,10 +2,11 @@
 //! from going on.
 
 use harmony_core::capability::PortMode;
-use harmony_core::event::Outcome;
-use harmony_core::host::{Assignment, Lifecycle};
-use harmony_sim::{AgentReply, Fault, WriteFault};
-use harmony_tests::Site;
+use harmony_core::event::{Event, Outcome};
+use harmony_core::host::{Assignment, Lifecycle, Role};
+use harmony_scores::{HostProvisioningScore, InventoryScore};
+use harmony_sim::{AgentReply, Append, Fault, WorldSpec};
+use harmony_tests::{At, End, Scores, Site, cases};
 
 fn failed(outcome: Outcome) -> String {
     match outcome {
@@ -30,6 +31,36 @@ async fn a_bond_that_never_negotiates_goes_back_to_access() {
     site.assert_finished("after the fault").await;
 }
 
+/// One of two machines is wanted; the other lends it a switch port.
+fn one_of_two(spec: &WorldSpec) -> Scores {
+    let mut scores = cases::ready_to_boot(spec);
+    scores.push(Box::new(InventoryScore::of(1)));
+    let role = "node-1".parse::<Role>().expect("a role");
+    scores.push(Box::new(HostProvisioningScore::new([role]).assign_unattended()));
+    scores
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_of_one_link_is_no_bundle() {
+    let site = || {
+        let mut spec = Site::mixed(27, 2);
+        spec.hosts[1].bmc = None;
+        Site::wanting(spec, one_of_two)
+    };
+    let undisturbed = site();
+    assert_eq!(undisturbed.apply().await, Outcome::Converged, "{}", undisturbed.world.log());
+    let is_flip = |event: &Event| matches!(event, Event::StepStarted { step, .. } if step.ends_with("/flip"));
+    let flip = undisturbed.journal().await.into_iter().find(|record| is_flip(&record.event)).expect("a flip");
+    let site = site();
+    assert_eq!(site.apply_killed(At { entry: flip.seq, moment: Append::After }).await, End::Killed);
+    let cables = site.world.inject(Fault::SwappedCables { nics: [("node-1".into(), 1), ("node-2".into(), 1)] });
+    let error = failed(site.apply().await);
+    assert!(error.contains("not bundled after 60 s") && error.contains("back in access mode"), "{error}");
+    drop(cables);
+    assert_eq!(site.apply().await, Outcome::Converged, "{}", site.world.log());
+    assert!(site.world.machine("node-1").expect("there").bundled, "{}", site.world.log());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_switch_that_refuses_lacp_leaves_the_ports_in_access_mode() {
     let site = Site::rack(22, 1);
@@ -42,37 +73,20 @@ async fn a_switch_that_refuses_lacp_leaves_the_ports_in_access_mode() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_reply_of_any_write_ends_in_the_same_state() {
-    let whole = Site::rack(23, 2);
-    assert_eq!(whole.apply().await, Outcome::Converged);
-    let (end, writes) = (whole.end_state().await, whole.world.writes().len());
-    for nth in 1..=u32::try_from(writes).expect("few writes") {
-        for how in [WriteFault::FailBefore, WriteFault::FailAfter] {
-            let site = Site::rack(23, 2);
-            let fault = site.world.inject(Fault::Write { device: String::new(), nth, how });
-            let context = format!("write {nth} of {writes}: {how:?}");
-            let mut outcome = site.apply().await;
-            assert!(fault.fired() == 1, "{context}: did not strike");
-            if matches!(outcome, Outcome::Failed { .. }) {
-                // A flip whose reply was lost is reverted and said; running again goes on.
-                outcome = site.apply().await;
-            }
-            assert_eq!(outcome, Outcome::Converged, "{context}\n{}", site.world.log());
-            site.assert_finished(&context).await;
-            assert_eq!(site.end_state().await, end, "{context}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_installation_that_fails_is_tried_again_by_the_next_run() {
-    let site = Site::rack(24, 1);
+    let site = Site::rack(24, 2);
     let fault = site.world.inject(Fault::InstallFails { machine: "node-1".into(), reason: "digest mismatch".into() });
     let error = failed(site.apply().await);
     assert!(error.contains("node-1") && error.contains("digest mismatch"), "{error}");
+    assert_eq!(fault.fired(), 1, "one attempt for each run: the order allows three in all");
+    let bonded = site.world.machine("node-2").expect("there").bundled;
+    assert!(bonded, "the other host is not kept waiting\n{}", site.world.log());
     drop(fault);
     assert_eq!(site.apply().await, Outcome::Converged, "{}", site.world.log());
-    assert!(site.world.violations().is_empty(), "{:?}", site.world.violations());
+    site.assert_unbroken("a second attempt");
+    let mut attempts: Vec<u32> = site.store.orders().await.expect("orders").iter().map(|o| o.attempt).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [1, 2]);
 }
 
 #[tokio::test(start_paused = true)]

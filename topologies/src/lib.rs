@@ -4,4 +4,5 @@
 //! writes the site file for it. The lab is no special case: it only makes the hardware.
 
 pub mod lab;
+pub mod simulated;
 pub mod site;

@@ -10,7 +10,13 @@ use crate::setup;
 pub(crate) fn bench() -> Result<()> {
     setup::all()?;
     let agent = agent()?;
-    for (package, bench) in [("harmony-inventory-agent", "collect"), ("harmony-drivers", "scan")] {
+    let benches = [
+        ("harmony-inventory-agent", "collect"),
+        ("harmony-drivers", "scan"),
+        ("harmony-inventory", "journal"),
+        ("harmony-tests", "scale"),
+    ];
+    for (package, bench) in benches {
         run(cargo().args(["bench", "--package", package, "--bench", bench]).env("HARMONY_AGENT", &agent))?;
     }
     Ok(())

@@ -5,8 +5,10 @@
 
 mod bench;
 mod machine;
+mod mutants;
 mod run;
 mod setup;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -16,6 +18,9 @@ cargo xtask COMMAND
 
   lab [ARGS]     build, and run the example `virtual_rack` (ARGS go to it; default: apply --yes)
   test [FILTER]  install what the tests need, then format, clippy and every test, the lab included
+  soak --seconds N [--seed S]
+                 simulated racks, one random seed after the other; or that one, replayed
+  mutants [NAME] plant each bug of tests/mutants in a copy of the sources, and see the laws find it
   bench          the measurements that are promised, beside what they are compared with
   agent          build the static inventory agent, and print its path and size
   setup          install what the others need (Debian packages where root, the musl target)
@@ -24,6 +29,8 @@ Examples:
   cargo xtask lab
   cargo xtask lab tui
   cargo xtask test
+  cargo xtask soak --seconds 600
+  cargo xtask soak --seed 17
 ";
 
 fn main() -> ExitCode {
@@ -33,6 +40,8 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "lab" => run::lab(&rest),
         "test" => test::test(&rest),
+        "soak" => soak::soak(&rest),
+        "mutants" => mutants::mutants(&rest),
         "bench" => bench::bench(),
         "agent" => setup::toolchain().and_then(|()| run::agent()).map(|path| println!("{}", path.display())),
         "setup" => setup::all(),

@@ -17,6 +17,7 @@ use ipnet::Ipv4Net;
 use reqwest::{Client, StatusCode, redirect};
 
 use super::scan;
+use crate::transport::tls;
 
 /// Shortest prefix that is scanned: 65,536 addresses.
 const MIN_PREFIX: u8 = 16;
@@ -94,8 +95,10 @@ impl NetworkDiscovery {
                 .hint("narrow the provisioning network in the site file"));
         }
         // An agent sends nobody elsewhere, and a proxy cannot see the provisioning network.
-        let client =
-            Client::builder().timeout(FETCH_TIMEOUT).redirect(redirect::Policy::none()).no_proxy().http1_only().build();
+        let tls =
+            tls::trusting_nobody().map_err(|error| DeviceError::new(FailureKind::Bug, operation()).because(error))?;
+        let client = Client::builder().tls_backend_preconfigured(tls).no_proxy().redirect(redirect::Policy::none());
+        let client = client.timeout(FETCH_TIMEOUT).http1_only().build();
         let client = client.map_err(|error| DeviceError::new(FailureKind::Bug, operation()).because(error))?;
         Ok(Self { network, port, token, client })
     }

@@ -1,3 +1,4 @@
 //! Switches, one folder per product.
 
+pub mod cisco_ios;
 pub mod openvswitch;

@@ -5,5 +5,6 @@
 mod dnsmasq;
 mod ipmi;
 mod openvswitch;
+mod parts;
 mod ssh;
 mod world;

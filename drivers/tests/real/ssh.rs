@@ -2,136 +2,15 @@
 //! ours, which never restarts anything.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harmony_core::capability::{HostControl, HostTarget, LoginStage};
 use harmony_core::error::{FailureKind, chain};
 use harmony_core::host::HostId;
-use harmony_drivers::WriteLog;
-use harmony_drivers::host::ssh::{Ssh, SshSpec};
+use harmony_drivers::host::ssh::Ssh;
 
-use crate::world::{free_port, require, run, until};
-
-/// `mode` says what becomes of a command; one that would restart this machine is never run.
-const FORCED: &str = r#"#!/bin/sh
-cd "$(dirname "$0")" || exit 1
-printf '%s\n' "$SSH_ORIGINAL_COMMAND" >> commands
-echo $PPID > connection
-case "$(cat mode):$SSH_ORIGINAL_COMMAND" in
-  drop:*) kill -9 $PPID ;;
-  silence:*) kill -STOP $PPID ;;
-  refuse:*) echo 'sudo: a password is required' >&2; exit 1 ;;
-  accept:*|*reboot*) exit 0 ;;
-  *) exec sh -c "$SSH_ORIGINAL_COMMAND" ;;
-esac
-"#;
-
-struct Server {
-    folder: tempfile::TempDir,
-    port: u16,
-    sshd: Child,
-    writes: WriteLog,
-}
-
-impl Server {
-    async fn new() -> Self {
-        require(&[("sshd", "openssh-server"), ("ssh-keygen", "openssh-client")]);
-        // The server's package makes this only when its own service starts.
-        std::fs::create_dir_all("/run/sshd").expect("root");
-        let folder = tempfile::tempdir().expect("folder");
-        let file = |name: &str| folder.path().join(name).display().to_string();
-        run("sh", &["-c", "printf '%s' \"$1\" > \"$2\" && chmod +x \"$2\"", "sh", FORCED, &file("forced")]);
-        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &file("host_key")]);
-        let port = free_port();
-        let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nForceCommand {}\nPidFile none\n\
-             StrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n",
-            file("host_key"),
-            file("authorized_keys"),
-            file("forced")
-        );
-        std::fs::write(file("sshd_config"), config).expect("written");
-        std::fs::write(file("mode"), "run").expect("written");
-        let sshd = Self::start(folder.path());
-        let server = Self { folder, port, sshd, writes: WriteLog::default() };
-        std::fs::write(server.file("authorized_keys"), server.ssh().public_key()).expect("written");
-        server.listens().await;
-        server
-    }
-
-    fn start(folder: &Path) -> Child {
-        let config = folder.join("sshd_config");
-        // sshd re-executes itself by the path that it was called by.
-        let mut sshd = Command::new("/usr/sbin/sshd");
-        sshd.args(["-D", "-e", "-f"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sshd")
-    }
-
-    async fn listens(&self) {
-        until("sshd listens", async || tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.ok()).await;
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn ssh(&self) -> Ssh {
-        self.ssh_with(|_| ())
-    }
-
-    fn ssh_with(&self, change: impl FnOnce(&mut SshSpec)) -> Ssh {
-        let mut spec = SshSpec {
-            user_live: "root".into(),
-            user_installed: "root".into(),
-            key_file: self.file("id"),
-            port: self.port,
-        };
-        change(&mut spec);
-        Ssh::new(spec, self.folder.path(), self.writes.clone()).expect("a key")
-    }
-
-    fn mode(&self, mode: &str) {
-        std::fs::write(self.file("mode"), mode).expect("written");
-    }
-
-    fn commands(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.file("commands")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    /// Installs the host anew: other host keys.
-    async fn reinstall(&mut self) {
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
-        std::fs::remove_file(self.file("host_key")).expect("there");
-        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &self.file("host_key").display().to_string()]);
-        self.sshd = Self::start(self.folder.path());
-        self.listens().await;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
-        // A connection that the forced command stopped.
-        if let Some(pid) = std::fs::read_to_string(self.file("connection")).ok().and_then(|pid| pid.trim().parse().ok())
-        {
-            let is_ours =
-                std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with("sshd:"));
-            if is_ours {
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-            }
-        }
-    }
-}
+use crate::parts::ssh::Server;
+use crate::world::free_port;
 
 fn target(stage: LoginStage) -> HostTarget {
     HostTarget { host: HostId::derive("ssh", 0), address: IpAddr::V4(Ipv4Addr::LOCALHOST), stage }
@@ -193,12 +72,16 @@ async fn an_installed_system_is_pinned_and_a_live_one_is_not() {
     let text = chain(&error);
     let fingerprints: Vec<&str> = text.matches("SHA256:").collect();
     assert_eq!(fingerprints.len(), 2, "{text}");
-    assert!(error.hint_text().expect("a hint").contains("known_hosts"), "{error:?}");
+    let hint = error.hint_text().expect("a hint");
+    assert!(hint.contains("known_hosts") && hint.contains("harmony host forget-key"), "{hint}");
     ssh.reboot(&installed()).await.expect_err("nor restarted");
     assert_eq!(std::fs::read_to_string(server.file("known_hosts")).expect("kept"), known, "the pin stays");
 
     ssh.run(&target(LoginStage::Live), "true", MINUTE).await.expect("each boot has keys of its own");
     ssh.run(&target(LoginStage::Installed { order: 2 }), "true", MINUTE).await.expect("a new order, a new system");
+    let forgotten = Ssh::forget_host_keys(server.folder.path(), &installed().host).expect("written");
+    assert_eq!(forgotten, 3, "two installed systems and the live one");
+    ssh.run(&installed(), "true", MINUTE).await.expect("first sight again");
     assert!(server.writes.entries().is_empty());
 }
 
@@ -212,7 +95,7 @@ async fn a_restart_succeeds_when_the_connection_drops_or_falls_silent() {
     server.mode("accept");
     ssh.reboot(&installed()).await.expect("accepted");
     let sent = server.commands();
-    assert_eq!(sent[0], "reboot -f || systemctl reboot");
+    assert_eq!(sent[0], "(sleep 1; reboot -f || systemctl reboot) >/dev/null 2>&1 &");
     assert!(sent[1].contains("sudo -n systemctl reboot"), "{sent:?}");
     assert_eq!(server.writes.counts()["ssh"], 3);
     server.mode("silence");

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Fails unless this is root and the programs, each with its Debian package, are there.
-pub(crate) fn require(programs: &[(&str, &str)]) {
+/// What keeps tests with real parts from running here: programs, each with its Debian package, or rights.
+pub(crate) fn missing(programs: &[(&str, &str)]) -> Option<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = || path.split(':').chain(["/usr/sbin", "/sbin"]);
     let missing: Vec<_> = programs
@@ -18,13 +18,17 @@ pub(crate) fn require(programs: &[(&str, &str)]) {
         .collect();
     let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
     let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
-    assert!(
-        missing.is_empty(),
-        "this test needs the programs {}; install them: apt-get install {}",
-        programs.join(", "),
-        packages.join(" ")
-    );
-    assert!(nix::unistd::geteuid().is_root(), "this test makes network namespaces and must run as root");
+    if !missing.is_empty() {
+        let (programs, packages) = (programs.join(", "), packages.join(" "));
+        return Some(format!("it needs the programs {programs}; install them: apt-get install {packages}"));
+    }
+    (!nix::unistd::geteuid().is_root()).then(|| "it makes network namespaces and must run as root".to_owned())
+}
+
+/// Fails unless this is root and the programs are there.
+pub(crate) fn require(programs: &[(&str, &str)]) {
+    let missing = missing(programs);
+    assert!(missing.is_none(), "this test cannot run: {}", missing.unwrap_or_default());
 }
 
 /// Runs a program to its end and fails unless it succeeds.

@@ -14,7 +14,6 @@ use futures::stream;
 use harmony_core::boot::BootEventKind;
 use harmony_templates::urls;
 use percent_encoding::percent_decode_str;
-use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::range::{Part, part};
@@ -139,9 +138,9 @@ impl Last {
 }
 
 async fn stream_of(served: Served, first: u64, length_bytes: u64, last: Option<Last>) -> Result<Body, Refusal> {
-    let mut file = File::from_std(served.file);
+    let mut contents = served.contents;
     if first > 0 {
-        file.seek(std::io::SeekFrom::Start(first)).await.map_err(FileRefusal::Unreadable)?;
+        contents.seek(std::io::SeekFrom::Start(first)).await.map_err(FileRefusal::Unreadable)?;
     }
     if length_bytes == 0 {
         if let Some(last) = last {
@@ -149,13 +148,13 @@ async fn stream_of(served: Served, first: u64, length_bytes: u64, last: Option<L
         }
         return Ok(Body::empty());
     }
-    let chunks = stream::try_unfold((file, length_bytes, last), |(mut file, left, mut last)| async move {
+    let chunks = stream::try_unfold((contents, length_bytes, last), |(mut contents, left, mut last)| async move {
         if left == 0 {
             return Ok(None);
         }
         let wanted = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
         let mut chunk = bytes::BytesMut::with_capacity(wanted);
-        let read = (&mut file).take(wanted as u64).read_buf(&mut chunk).await?;
+        let read = (&mut contents).take(wanted as u64).read_buf(&mut chunk).await?;
         if read == 0 {
             // It was cut while it was being served: the connection is closed, so that it shows.
             return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
@@ -166,7 +165,7 @@ async fn stream_of(served: Served, first: u64, length_bytes: u64, last: Option<L
         {
             last.told();
         }
-        Ok(Some((Bytes::from(chunk), (file, left, last))))
+        Ok(Some((Bytes::from(chunk), (contents, left, last))))
     });
     Ok(Body::from_stream(chunks))
 }

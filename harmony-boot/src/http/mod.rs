@@ -10,7 +10,7 @@
 //! | `GET /answer/{host}/{number}/{token}` | an order's answer file, once ([`answer`]) |
 //! | `GET\|POST /progress/{host}/{number}/{key}/{event}` | what an installer tells ([`progress`]) |
 //! | `GET\|HEAD /os/{path}` | static files ([`assets`]) |
-//! | `GET /healthz` | `ok` |
+//! | `GET /healthz` | `ok` and which server this is, anew at each start |
 
 mod announce;
 mod answer;
@@ -34,10 +34,11 @@ use harmony_core::boot::{BootEventKind, Order};
 use harmony_core::clock::SharedClock;
 use harmony_core::store::{SharedStore, StoreResult};
 use harmony_templates::{BootChain, TemplateError, boot_chain, urls};
+use uuid::Uuid;
 
 use crate::agent::Agent;
 use crate::evidence::Evidence;
-use crate::files::Folder;
+use crate::files::Root;
 use crate::{BootConfig, BootError};
 use refusal::Refusal;
 
@@ -50,11 +51,13 @@ pub(crate) struct Boot {
     config: BootConfig,
     base_url: String,
     boot_chain: String,
-    assets: Folder,
+    assets: Root,
     agent: Agent,
     store: SharedStore,
     clock: SharedClock,
     evidence: Arc<Evidence>,
+    /// Tells this server from any other that may answer at its address, now or later.
+    pub(crate) instance: Uuid,
 }
 
 impl Boot {
@@ -62,14 +65,15 @@ impl Boot {
     pub(crate) fn new(
         config: BootConfig,
         base_url: String,
-        assets: Folder,
+        assets: Root,
         agent: Agent,
         store: SharedStore,
         clock: SharedClock,
         evidence: Arc<Evidence>,
     ) -> Result<Arc<Self>, BootError> {
         let boot_chain = boot_chain(&BootChain { base_url: &base_url })?;
-        let boot = Self { config, base_url, boot_chain, assets, agent, store, clock, evidence };
+        let instance = Uuid::new_v4();
+        let boot = Self { config, base_url, boot_chain, assets, agent, store, clock, evidence, instance };
         boot.inventory_script(None)?;
         if matches!(boot.config.live, harmony_templates::LiveEnvironment::Anaconda { .. }) {
             boot.kickstart()?;
@@ -95,7 +99,7 @@ impl Boot {
 /// All routes.
 pub(crate) fn router(boot: Arc<Boot>) -> Router {
     Router::new()
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(async |State(boot): State<Arc<Boot>>| format!("ok {}\n", boot.instance)))
         .route(urls::BOOT_CHAIN, get(async |State(boot): State<Arc<Boot>>| script(boot.boot_chain.clone())))
         .route(urls::CHAIN, only_get(get(chain::by_identity)))
         .route("/ipxe/{file}", only_get(get(chain::by_file)))

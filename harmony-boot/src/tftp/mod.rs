@@ -11,14 +11,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use harmony_core::boot::BootEventKind;
+use tokio::io::AsyncReadExt;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::evidence::Evidence;
-use crate::files::{FileRefusal, Folder, Served};
+use crate::files::{FileRefusal, Root, Served};
 use packet::{ErrorCode, Packet, ReadRequest};
 
 /// Transfers at once, of all clients; further requests are passed over, and come again.
@@ -34,7 +36,7 @@ const TRANSFER: Duration = Duration::from_secs(600);
 type Sessions = Arc<Mutex<HashSet<SocketAddr>>>;
 
 /// Answers requests until told to stop.
-pub(crate) async fn serve(socket: UdpSocket, root: Folder, evidence: Arc<Evidence>, stop: CancellationToken) {
+pub(crate) async fn serve(socket: UdpSocket, files: Files, stop: CancellationToken) {
     let sessions = Sessions::default();
     let mut transfers = JoinSet::new();
     let local = socket.local_addr().map(|local| local.ip());
@@ -53,7 +55,7 @@ pub(crate) async fn serve(socket: UdpSocket, root: Folder, evidence: Arc<Evidenc
         match Packet::parse(&datagram[..length]) {
             Packet::Read(request) => {
                 if let Some(place) = Place::take(&sessions, peer) {
-                    let session = Session { place, local: *local, root: root.clone(), evidence: Arc::clone(&evidence) };
+                    let session = Session { place, local: *local, files: files.clone() };
                     transfers.spawn(session.run(request));
                 }
             }
@@ -92,8 +94,14 @@ impl Drop for Place {
 struct Session {
     place: Place,
     local: IpAddr,
-    root: Folder,
-    evidence: Arc<Evidence>,
+    files: Files,
+}
+
+/// What is served, and to whom it is told.
+#[derive(Clone)]
+pub(crate) struct Files {
+    pub(crate) root: Root,
+    pub(crate) evidence: Arc<Evidence>,
 }
 
 impl Session {
@@ -105,26 +113,53 @@ impl Session {
             return;
         }
         let client = peer.ip().to_canonical();
-        match self.open(&request).await {
+        match self.files.open(&request.path, request.octet).await {
             Ok(served) => {
                 // What did not arrive leaves no evidence: ROMs begin and break off to learn a file's size.
                 if let Ok(Ok(())) = timeout(TRANSFER, transfer::send(&socket, &request, served, RETRANSMIT)).await {
-                    let _ = self.evidence.saw(client, BootEventKind::Tftp { path: request.path }).await;
+                    self.files.sent(client, request.path).await;
                 }
             }
             Err((code, reason)) => {
                 let _ = socket.send(&packet::error(code, &reason)).await;
-                self.evidence.refused(client, None, &format!("tftp:{}", request.path), &reason).await;
+                self.files.refused(client, &request.path, &reason).await;
+            }
+        }
+    }
+}
+
+impl Files {
+    /// The whole file, as a client gets it that loses no packet.
+    pub(crate) async fn read(&self, client: IpAddr, path: &str) -> Result<Bytes, String> {
+        match self.open(path, true).await {
+            Ok(mut served) => {
+                let mut bytes = Vec::new();
+                served.contents.read_to_end(&mut bytes).await.map_err(|error| error.to_string())?;
+                self.sent(client, path.to_owned()).await;
+                Ok(bytes.into())
+            }
+            Err((_, reason)) => {
+                self.refused(client, path, &reason).await;
+                Err(reason)
             }
         }
     }
 
-    async fn open(&self, request: &ReadRequest) -> Result<Served, (ErrorCode, String)> {
-        if !request.octet {
+    async fn sent(&self, client: IpAddr, path: String) {
+        // Evidence is no condition for what is no secret.
+        let _ = self.evidence.saw(client, BootEventKind::Tftp { path }).await;
+    }
+
+    async fn refused(&self, client: IpAddr, path: &str, reason: &str) {
+        self.evidence.refused(client, None, &format!("tftp:{path}"), reason).await;
+    }
+
+    async fn open(&self, path: &str, octet: bool) -> Result<Served, (ErrorCode, String)> {
+        if !octet {
             return Err((ErrorCode::IllegalOperation, "only octet mode is served".to_owned()));
         }
         // To many ROMs, the root of a TFTP server is `/`.
-        let path = request.path.trim_start_matches('/');
+        let path = path.trim_start_matches('/');
         self.root.file(path).await.map_err(|refusal| {
             let code = match &refusal {
                 FileRefusal::NotFound => ErrorCode::NotFound,

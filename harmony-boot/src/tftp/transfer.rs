@@ -6,13 +6,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::fs::File;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use super::packet::{Packet, ReadRequest, Settings, data, option_ack};
-use crate::files::Served;
+use crate::files::{Contents, Served};
 
 /// How often the same is sent before the client is taken for gone.
 const ATTEMPTS: u32 = 6;
@@ -41,12 +40,8 @@ pub(super) async fn send(
         let options = [option_ack(&agreed)];
         peer.deliver(options.iter(), |block| block == 0).await?;
     }
-    let mut blocks = Blocks {
-        file: BufReader::with_capacity(64 << 10, File::from_std(served.file)),
-        settings,
-        next: 1,
-        ended: false,
-    };
+    let mut blocks =
+        Blocks { contents: BufReader::with_capacity(64 << 10, served.contents), settings, next: 1, ended: false };
     let mut window = VecDeque::new();
     loop {
         while window.len() < settings.window
@@ -102,7 +97,7 @@ impl Peer<'_> {
 
 /// A file in blocks, ready to be sent. The last one is shorter than the others, or empty.
 struct Blocks {
-    file: BufReader<File>,
+    contents: BufReader<Box<dyn Contents>>,
     settings: Settings,
     /// Number of the next block, modulo 2^16: it starts over at 0, as all clients expect.
     next: u16,
@@ -115,7 +110,7 @@ impl Blocks {
             return Ok(None);
         }
         let mut bytes = Vec::with_capacity(self.settings.block_bytes);
-        (&mut self.file).take(self.settings.block_bytes as u64).read_to_end(&mut bytes).await?;
+        (&mut self.contents).take(self.settings.block_bytes as u64).read_to_end(&mut bytes).await?;
         self.ended = bytes.len() < self.settings.block_bytes;
         let packet = data(self.next, &bytes);
         self.next = self.next.wrapping_add(1);

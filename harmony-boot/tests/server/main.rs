@@ -3,6 +3,7 @@
 mod announcements;
 mod answers;
 mod files;
+mod in_process;
 mod scripts;
 mod tftp;
 mod world;

@@ -1,6 +1,6 @@
 //! Which script a machine gets, and what is known of it afterwards.
 
-use harmony_boot::{BootError, BootServer, StorePxe};
+use harmony_boot::{AgentBinary, BootError, BootServer, Files, StorePxe};
 use harmony_core::boot::{BootEventKind as Kind, OrderState};
 use harmony_core::capability::{BootEntry, BootTarget, PxeServer};
 use harmony_core::net::MacAddress;
@@ -39,7 +39,8 @@ async fn the_boot_chain_asks_this_server() {
     let (status, script) = world.get(1, "/boot.ipxe").await;
     assert_eq!(status, StatusCode::OK);
     assert!(script.contains(&format!("{}/ipxe/chain?${{query}}", world.server.base_url())), "{script}");
-    assert_eq!(world.get(1, "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+    let (status, health) = world.get(1, "/healthz").await;
+    assert_eq!((status, health), (StatusCode::OK, format!("ok {}\n", world.server.instance())));
 }
 
 #[tokio::test]
@@ -163,9 +164,9 @@ async fn a_server_that_cannot_serve_does_not_start() {
     let error = World::with(|config| config.http = http).await.map(|_| ()).expect_err("in use");
     assert!(matches!(error, BootError::Listen { protocol: "HTTP", .. }), "{error}");
     let error =
-        World::with(|config| config.agent = "/nonexistent/agent".into()).await.map(|_| ()).expect_err("no agent");
+        World::with(|config| config.agent = AgentBinary::File("/nonexistent/agent".into())).await.map(|_| ()).expect_err("no agent");
     assert_eq!(error.to_string(), "failed to read the inventory agent `/nonexistent/agent`; is it built?");
-    let error = World::with(|config| config.assets = "/nonexistent".into()).await.map(|_| ()).expect_err("no folder");
+    let error = World::with(|config| config.assets = Files::Folder("/nonexistent".into())).await.map(|_| ()).expect_err("no folder");
     assert!(matches!(error, BootError::Folder { .. }), "{error}");
     let error = World::with(|config| config.http = ([0, 0, 0, 0], 0).into()).await.map(|_| ()).expect_err("no URL");
     assert!(matches!(error, BootError::NoBaseUrl(_)), "{error}");

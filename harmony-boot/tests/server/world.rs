@@ -64,10 +64,10 @@ pub(crate) fn config(folder: &TempDir) -> BootConfig {
     std::fs::write(path("agent"), b"\x7fELF agent").expect("writes");
     BootConfig {
         http: loopback,
-        tftp: Some(TftpConfig { listen: loopback, root: path("tftp") }),
+        tftp: Some(TftpConfig { listen: loopback, root: path("tftp").into() }),
         base_url: None,
-        assets: path("os"),
-        agent: path("agent"),
+        assets: path("os").into(),
+        agent: path("agent").into(),
         authorized_keys: format!("# who may\n{KEY}\n"),
         live: LiveEnvironment::Initramfs { kernel: "live/vmlinuz".into(), initrd: "live/initramfs".into() },
         live_args: vec!["console=ttyS0".into()],
@@ -190,7 +190,12 @@ pub(crate) fn loopback(last: u8) -> IpAddr {
 
 /// A client at 127.0.0.`from`.
 pub(crate) fn client(from: u8) -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().local_address(loopback(from)).build().expect("a client")
+    // reqwest wants to know how TLS is spoken, even where it never is.
+    let tls = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()));
+    let tls = tls.with_safe_default_protocol_versions().expect("ring has them");
+    let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
+    client.local_address(loopback(from)).build().expect("a client")
 }
 
 /// The URL path in a script that begins with this.

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 ///
 /// A step names budgets such as `switch/tor-1`; each has as many places as the limit for its
 /// kind, the part before the `/`. What is not limited has one place, which is right for most
-/// devices: a switch takes one configuration session, a BMC one request at a time.
+/// devices: a switch takes one configuration session, a BMC one request at a time. A flip holds its
+/// switch's session for moments and waits for LACP in between, so that several share a `flip/tor-1`.
 #[derive(Debug, Clone)]
 pub struct Budgets {
-    /// Steps at once, whatever they do.
+    /// Steps at once, whatever they do: each may hold a connection, and most wait.
     pub total: usize,
     /// Steps at once per name, by kind.
     pub per_kind: BTreeMap<String, usize>,
@@ -17,12 +18,13 @@ pub struct Budgets {
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { total: 64, per_kind: BTreeMap::new() }
+        Self { total: 512, per_kind: BTreeMap::from([("flip".to_owned(), 8)]) }
     }
 }
 
 impl Budgets {
-    fn places(&self, name: &str) -> usize {
+    /// Steps at once with this name.
+    pub(super) fn places(&self, name: &str) -> usize {
         let kind = name.split('/').next().unwrap_or(name);
         self.per_kind.get(kind).copied().unwrap_or(1)
     }

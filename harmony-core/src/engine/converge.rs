@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::attempt::{Ended, carry_out};
 use super::budget::Taken;
-use super::{Engine, EngineError, Journal, assess};
+use super::{Engine, EngineError, Journal, assess, hint_of};
 use crate::capability::Topology;
+use crate::error::chain;
 use crate::event::{Event, Outcome};
 use crate::score::{AnyScore, Context, Deferred, Plan, Step, StepSummary};
 
@@ -23,6 +24,10 @@ const MAX_REPEATS: u32 = 3;
 const MAX_BLIND: u32 = 5;
 /// How often a step may find that the world has moved since it was planned.
 const MAX_MOVES: u32 = 5;
+/// Time from one look at the world to the next, for each fact that it brought. A look at a thousand hosts
+/// brings five thousand facts and takes a tenth of a second, while a step ends every few milliseconds: with
+/// this, looking takes a small and constant share of the time, however many hosts there are.
+const PACE: Duration = Duration::from_micros(500);
 
 /// What the loop remembers between two looks at the world.
 #[derive(Default)]
@@ -31,9 +36,12 @@ struct Memory {
     running: BTreeSet<String>,
     /// Steps that failed for good, with error and hint.
     failed: BTreeMap<String, (String, Option<String>)>,
+    /// What they failed on: it is left alone for the rest of the run, until somebody has looked at it.
+    given_up: BTreeSet<String>,
     done: BTreeMap<String, (Value, u32)>,
     moved: BTreeMap<String, u32>,
-    told: Option<(Vec<StepSummary>, Vec<Deferred>)>,
+    /// What was told of the plan, without what was done since.
+    told: Option<(BTreeMap<String, StepSummary>, Vec<Deferred>)>,
     waiting_since: BTreeMap<String, Instant>,
 }
 
@@ -51,7 +59,8 @@ pub(super) async fn converge<T: Topology>(
     let (start, to_start) = mpsc::unbounded_channel();
     let (tell_end, ends) = mpsc::unbounded_channel();
     let doing = carry_out_all(cx, journal, score, to_start, tell_end);
-    let planner = Planner { engine, cx, journal, score, only, start, ends, memory: Memory::default() };
+    let next_look = Instant::now();
+    let planner = Planner { engine, cx, journal, score, only, start, ends, next_look, memory: Memory::default() };
     tokio::select! {
         biased;
         outcome = planner.run() => outcome,
@@ -95,6 +104,8 @@ struct Planner<'a, 'c, T: Topology> {
     only: Option<BTreeMap<String, Value>>,
     start: mpsc::UnboundedSender<Step<Value>>,
     ends: mpsc::UnboundedReceiver<End>,
+    /// When the world may be looked at again.
+    next_look: Instant,
     memory: Memory,
 }
 
@@ -109,16 +120,26 @@ impl<T: Topology> Planner<'_, '_, T> {
             let waiting = match assess(self.cx, self.score).await {
                 Ok(assessment) => {
                     blind = 0;
+                    let facts = u32::try_from(assessment.facts.len()).unwrap_or(u32::MAX);
+                    self.next_look = Instant::now() + PACE * facts;
                     // What ended while the world was looked at may have been seen half done.
                     let ended = self.take_ends()?;
                     match self.on_plan(assessment.plan, &ended).await? {
                         Next::Wait { polling } => polling,
-                        Next::LookAgain => continue,
+                        Next::LookAgain => {
+                            self.rest().await?;
+                            continue;
+                        }
                         Next::Over(outcome) => return Ok(outcome),
                     }
                 }
                 Err(error) if is_passing(&error) && blind < MAX_BLIND => {
                     blind += 1;
+                    let (error, hint) = (chain(&error), hint_of(&error));
+                    let score = self.score.name();
+                    self.journal.tell(Event::ObservationFailed { score, attempt: blind, error, hint }).await?;
+                    // The next plan is told even if it is the same: the world is seen again.
+                    self.memory.told = None;
                     true
                 }
                 Err(error) => {
@@ -158,11 +179,22 @@ impl<T: Topology> Planner<'_, '_, T> {
             biased;
             Some((step, ended)) = self.ends.recv() => {
                 self.memory.end(&step, ended?);
-                // Steps that end together are planned for together.
-                self.take_ends().map(|_| ())
             }
-            () = self.cx.stop.cancelled() => Ok(()),
-            () = tokio::time::sleep(self.score.poll_interval()), if polling => Ok(()),
+            () = self.cx.stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(self.score.poll_interval()), if polling => {}
+        }
+        self.rest().await
+    }
+
+    /// Waits until the world may be looked at again. Steps that end meanwhile are planned for together.
+    async fn rest(&mut self) -> Result<(), EngineError> {
+        loop {
+            tokio::select! {
+                biased;
+                Some((step, ended)) = self.ends.recv() => self.memory.end(&step, ended?),
+                () = self.cx.stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep_until(self.next_look) => return Ok(()),
+            }
         }
     }
 
@@ -209,10 +241,17 @@ impl Memory {
         score: &dyn AnyScore<T>,
         plan: &Plan<Value>,
     ) -> Result<(), EngineError> {
-        let now = (plan.steps.iter().map(Step::summary).collect::<Vec<_>>(), plan.deferred.clone());
-        if self.told.as_ref() != Some(&now) {
-            journal.tell(Event::Planned { score: score.name(), steps: now.0.clone(), deferred: now.1.clone() }).await?;
-            self.told = Some(now);
+        let steps: Vec<_> = plan.steps.iter().map(Step::summary).collect();
+        let is_told = self.told.as_ref().is_some_and(|(told, deferred)| {
+            *deferred == plan.deferred
+                && told.len() == steps.len()
+                && steps.iter().all(|step| told.get(&step.key) == Some(step))
+        });
+        if !is_told {
+            let told = steps.iter().map(|step| (step.key.clone(), step.clone())).collect();
+            self.told = Some((told, plan.deferred.clone()));
+            let deferred = plan.deferred.clone();
+            journal.tell(Event::Planned { score: score.name(), steps, deferred }).await?;
         }
         Ok(())
     }
@@ -254,13 +293,17 @@ impl Memory {
         ended: &[Step<Value>],
     ) -> Vec<Step<Value>> {
         let planned: BTreeSet<String> = steps.iter().map(|step| step.key.clone()).collect();
+        // What had a device to itself may have been seen half done, and so may its own steps.
+        let had_alone = |name: &&String| engine.budgets.places(name) == 1;
+        let stale: BTreeSet<&String> =
+            ended.iter().flat_map(|step| step.budgets.iter().filter(had_alone).chain([&step.key])).collect();
         let mut ready = Vec::new();
         for step in steps {
             let is_signed = only.is_none_or(|only| only.get(&step.key) == Some(&step.action));
             let is_free = !self.running.contains(&step.key) && !self.failed.contains_key(&step.key);
+            let is_free = is_free && !self.given_up.contains(&step.target);
             let is_unblocked = !step.after.iter().any(|key| planned.contains(key) || self.running.contains(key));
-            let is_stale =
-                ended.iter().any(|e| e.key == step.key || e.budgets.iter().any(|name| step.budgets.contains(name)));
+            let is_stale = stale.contains(&step.key) || step.budgets.iter().any(|name| stale.contains(name));
             if is_stale || !(is_signed && is_free && is_unblocked) {
                 continue;
             }
@@ -286,6 +329,9 @@ impl Memory {
         match ended {
             Ended::Done => {
                 self.moved.remove(&step.key);
+                if let Some((told, _)) = &mut self.told {
+                    told.remove(&step.key);
+                }
                 let times = match self.done.get(&step.key) {
                     Some((action, times)) if *action == step.action => times + 1,
                     _ => 1,
@@ -304,6 +350,7 @@ impl Memory {
             Ended::Stopped => {}
             Ended::Failed { error, hint } => {
                 self.failed.insert(step.key.clone(), (error, hint));
+                self.given_up.insert(step.target.clone());
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Numbers a run's events, makes them durable, then sends them to whoever watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::capability::PortStatus;
 use crate::clock::SharedClock;
@@ -74,18 +75,30 @@ impl Journal {
         self.tell(Event::PortsRead { ports: changed }).await
     }
 
-    /// Tells of hosts as they change, for ever.
+    /// Tells of hosts as they change and are forgotten; once the run is `over`, of what changed until then.
     ///
     /// # Errors
     /// If the store cannot be read or written.
-    pub async fn watch_hosts(&self) -> StoreResult<std::convert::Infallible> {
-        let mut revision = -1;
+    pub async fn watch_hosts(&self, over: &CancellationToken) -> StoreResult<()> {
+        let (mut revision, mut told) = (0, BTreeSet::new());
         loop {
-            for host in self.store.hosts_changed_since(revision).await? {
-                revision = revision.max(host.revision);
+            let is_last = over.is_cancelled();
+            let changes = self.store.hosts_changed_since(revision).await?;
+            revision = changes.revision;
+            for host in changes.hosts {
+                told.insert(host.id.clone());
                 self.tell(Event::HostChanged { host: Box::new(host) }).await?;
             }
-            tokio::time::sleep(HOST_INTERVAL).await;
+            for host in changes.forgotten {
+                // Those forgotten before this run are no news.
+                if told.remove(&host) {
+                    self.tell(Event::HostForgotten { host }).await?;
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+            let _ = tokio::time::timeout(HOST_INTERVAL, over.cancelled()).await;
         }
     }
 

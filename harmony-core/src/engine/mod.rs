@@ -138,12 +138,20 @@ impl Engine {
             .tell(Event::RunStarted { site: topology.name().to_owned(), program: program.to_owned(), scores: names })
             .await?;
         let outcome = match topology.prepare().await {
-            Ok(()) => tokio::select! {
-                // In order, so that a simulated run can be repeated exactly.
-                biased;
-                outcome = self.run_scores(&journal, topology, scores, saved) => outcome?,
-                Err(error) = journal.watch_hosts() => return Err(error.into()),
-            },
+            Ok(()) => {
+                let over = CancellationToken::new();
+                let mut hosts = std::pin::pin!(journal.watch_hosts(&over));
+                let outcome = tokio::select! {
+                    // In order, so that a simulated run can be repeated exactly.
+                    biased;
+                    outcome = self.run_scores(&journal, topology, scores, saved) => outcome?,
+                    Err(error) = &mut hosts => return Err(error.into()),
+                };
+                // What the last step changed is told, too, and no entry is cut off half way.
+                over.cancel();
+                hosts.await?;
+                outcome
+            }
             Err(error) => Outcome::Failed {
                 hint: error.hint_text().map(str::to_owned),
                 error: chain(&EngineError::Prepare(error)),

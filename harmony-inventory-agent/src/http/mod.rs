@@ -4,18 +4,17 @@
 //! (see `signature::probe`), and two at a time would only cost memory.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use harmony_core::report::v1::Report;
 use tokio::net::TcpListener;
 
 use crate::cmdline::Token;
-use crate::lldp::listen::SharedHeard;
-use crate::root::Root;
 
 mod listener;
 
@@ -23,10 +22,8 @@ use listener::BoundedListener;
 
 /// What answers are made of.
 pub struct Agent {
-    /// The machine.
-    pub root: Root,
-    /// What LLDP has told so far.
-    pub heard: SharedHeard,
+    /// Collects the report, anew for each who asks.
+    pub report: Box<dyn Fn() -> Report + Send + Sync>,
     /// Who may ask for the report: whoever has this, or everybody.
     pub token: Option<Token>,
 }
@@ -36,10 +33,11 @@ pub struct Agent {
 /// # Errors
 /// When the socket can no longer be used.
 pub async fn serve(listener: TcpListener, agent: Agent) -> io::Result<()> {
-    axum::serve(BoundedListener::new(listener), app(agent)).await
+    axum::serve(BoundedListener::new(listener), router(agent)).await
 }
 
-fn app(agent: Agent) -> Router {
+/// What [`serve`] answers, for those who serve it themselves.
+pub fn router(agent: Agent) -> Router {
     Router::new().route("/", get(report)).route("/healthz", get(async || "ok\n")).with_state(Arc::new(agent))
 }
 
@@ -50,11 +48,7 @@ async fn report(State(agent): State<Arc<Agent>>, headers: HeaderMap) -> Response
         let say = "this agent answers only those who present the token that it was booted with\n";
         return (StatusCode::UNAUTHORIZED, [CLOSE, (header::WWW_AUTHENTICATE, "Bearer")], say).into_response();
     }
-    let report = {
-        let heard = agent.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        crate::collect(&agent.root, &heard)
-    };
-    match serde_json::to_vec(&report) {
+    match serde_json::to_vec(&(agent.report)()) {
         Ok(mut body) => {
             body.push(b'\n');
             let headers = [CLOSE, (header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
@@ -79,8 +73,7 @@ mod tests {
     use super::*;
 
     fn agent(token: Option<&str>) -> Agent {
-        let root = Root::recorded("/nonexistent");
-        Agent { root, heard: SharedHeard::default(), token: token.map(Token::from) }
+        Agent { report: Box::new(Report::default), token: token.map(Token::from) }
     }
 
     #[test]

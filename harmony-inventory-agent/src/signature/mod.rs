@@ -70,6 +70,49 @@ const MAGICS: [(&str, &str, At, &[u8]); 36] = [
     ("partition-table", "gpt", End(4096), b"EFI PART"),
 ];
 
+/// Bytes that have a device recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// As what it is reported.
+    pub signature: Signature,
+    /// Offset in bytes, and what is there.
+    pub bytes: Vec<(u64, Vec<u8>)>,
+    /// Before which others it is found.
+    rank: usize,
+}
+
+/// What a blank device of this size must hold to be recognised as all of these, by `blkid`'s names, in the order in
+/// which they are reported; for those who make machines up. Without what is not known, or needs a larger device.
+#[must_use]
+pub fn marks(names: &[&str], size_bytes: u64) -> Vec<Marks> {
+    let mut marks: Vec<Marks> = names.iter().filter_map(|name| mark(name, size_bytes)).collect();
+    marks.sort_by_key(|marks| marks.rank);
+    if marks.len() > 1 {
+        // Beside anything else, its mark is that of a boot sector.
+        marks.retain(|marks| marks.signature.name != DOS);
+    }
+    marks
+}
+
+fn mark(name: &str, size_bytes: u64) -> Option<Marks> {
+    let signature = |kind: &str| Signature { kind: kind.to_owned(), name: name.to_owned() };
+    if let Some(rank) = MAGICS.iter().position(|(_, known, ..)| *known == name) {
+        let (kind, _, at, magic) = MAGICS[rank];
+        let bytes = vec![(offset(at, size_bytes)?, magic.to_vec())];
+        return Some(Marks { rank, signature: signature(kind), bytes });
+    }
+    let magic = (EXT, vec![0x53, 0xef]);
+    let (past, kind, bytes) = match name {
+        "ext2" => (0, "filesystem", vec![magic]),
+        "ext3" => (0, "filesystem", vec![magic, (EXT + 0x24, vec![0x4])]),
+        "ext4" => (0, "filesystem", vec![magic, (EXT + 0x28, vec![0x40])]),
+        // One entry, of a Linux file system.
+        DOS => (1, "partition-table", vec![(446 + 4, vec![0x83]), (510, vec![0x55, 0xaa])]),
+        _ => return None,
+    };
+    Some(Marks { rank: MAGICS.len() + past, signature: signature(kind), bytes })
+}
+
 /// Finds all that is known in a device of this size. Empty when nothing is.
 fn find(device: &File, size_bytes: u64) -> io::Result<Vec<Signature>> {
     let mut found = Vec::new();
@@ -90,7 +133,7 @@ fn find(device: &File, size_bytes: u64) -> io::Result<Vec<Signature>> {
         add(if name == "jbd" { "storage" } else { "filesystem" }, name);
     }
     if is_mbr(device)? && found.is_empty() {
-        found.push(Signature { kind: "partition-table".to_owned(), name: "dos".to_owned() });
+        found.push(Signature { kind: "partition-table".to_owned(), name: DOS.to_owned() });
     }
     Ok(found)
 }
@@ -118,6 +161,12 @@ fn has(device: &File, offset: u64, magic: &[u8]) -> io::Result<bool> {
     }
 }
 
+/// A partition table of the DOS kind.
+const DOS: &str = "dos";
+
+/// The magic of the ext family.
+const EXT: u64 = 0x438;
+
 /// The ext family, told apart as `blkid` does: by what an older driver could not read.
 ///
 /// Source: Linux `fs/ext4/ext4.h`; util-linux `superblocks/ext.c`.
@@ -126,9 +175,9 @@ fn ext(device: &File) -> io::Result<Option<&'static str>> {
     const JOURNAL_DEVICE: u32 = 0x8;
     const EXT3_INCOMPATIBLE: u32 = 0x2 | 0x4 | 0x10;
     const EXT3_READ_ONLY: u32 = 0x1 | 0x2 | 0x4;
-    // From the magic at 0x438 to the third set of features.
+    // From the magic to the third set of features.
     let mut bytes = [0; 0x30];
-    match device.read_exact_at(&mut bytes, 0x438) {
+    match device.read_exact_at(&mut bytes, EXT) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         read => read?,
     }
@@ -185,6 +234,23 @@ mod tests {
             file.as_file().write_all_at(&vec![0; magic.len()], offset).expect("writes");
             assert_eq!(names(&file), [""; 0], "{name} at {at:?}");
         }
+    }
+
+    #[test]
+    fn what_is_marked_is_recognised() {
+        let known = MAGICS.iter().map(|(_, name, ..)| *name).chain(["ext2", "ext3", "ext4", "dos"]);
+        for name in known {
+            let (file, marks) = (blank(), mark(name, SIZE).expect("known"));
+            marks.bytes.iter().for_each(|(at, bytes)| file.as_file().write_all_at(bytes, *at).expect("writes"));
+            assert_eq!(find(file.as_file(), SIZE).expect("reads"), [marks.signature], "{name}");
+        }
+        let (file, several) = (blank(), marks(&["dos", "ext4", "reiserfs", "LVM2_member"], SIZE));
+        let bytes = several.iter().flat_map(|marks| &marks.bytes);
+        bytes.for_each(|(at, bytes)| file.as_file().write_all_at(bytes, *at).expect("writes"));
+        let signatures: Vec<Signature> = several.into_iter().map(|marks| marks.signature).collect();
+        assert_eq!(find(file.as_file(), SIZE).expect("reads"), signatures);
+        assert_eq!(signatures.len(), 2);
+        assert_eq!(marks(&["ddf_raid_member"], 100), [], "too small");
     }
 
     /// The tools' own opinion, so that offsets are not only consistent with themselves.

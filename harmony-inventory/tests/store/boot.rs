@@ -53,6 +53,21 @@ crate::on_memory_and_file! {
         assert!(matches!(&refused, Err(StoreError::NotFound(text)) if text.contains(stranger.host.as_str())), "{refused:?}");
     }
 
+    async fn failures_are_found_among_all_evidence(store) {
+        let (one, two) = (discovered(&store, 1).await, discovered(&store, 2).await);
+        let failed = || BootEventKind::InstallFailed { reason: "digest".into() };
+        for event in [
+            event(Some(&one), 3, failed()),
+            event(Some(&one), 9, BootEventKind::InstallScript),
+            event(Some(&two), 5, BootEventKind::InstallDone),
+            event(None, 9, failed()),
+        ] {
+            store.add_boot_event(&event).await.expect("added");
+        }
+        assert_eq!(store.failed_installations(at(3)).await.expect("read"), [one].into());
+        assert!(store.failed_installations(at(4)).await.expect("read").is_empty());
+    }
+
     async fn evidence_comes_back_in_the_order_in_which_it_came(store) {
         let id = discovered(&store, 1).await;
         let mut answered = event(Some(&id), 3, BootEventKind::Answer);

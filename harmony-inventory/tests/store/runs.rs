@@ -47,6 +47,17 @@ crate::on_memory_and_file! {
         assert!(matches!(store.append(RunId(99), &record(1)).await, Err(StoreError::NotFound(_))));
     }
 
+    async fn many_marks_are_read_at_once(store) {
+        let key = |number: usize| format!("hc-0000000/boot-{number}.1");
+        for number in 0..3 {
+            store.mark_one_shot(&key(number), number == 2, at(7)).await.expect("marked");
+        }
+        let asked = [key(0), key(2), key(5)];
+        let read = store.one_shots(&asked).await.expect("read");
+        assert_eq!(read, [(key(0), OneShot::Begun(at(7))), (key(2), OneShot::Done(at(7)))].into());
+        assert!(store.one_shots(&[]).await.expect("read").is_empty());
+    }
+
     async fn a_one_shot_act_is_never_begun_or_done(store) {
         let key = "order hc-0000000/1: reboot";
         assert_eq!(store.one_shot(key).await.expect("read"), OneShot::Never);

@@ -1,7 +1,7 @@
 //! Sightings: one machine stays one host, whatever it tells of itself.
 
 use harmony_core::host::{Lifecycle, SystemIdentity};
-use harmony_core::store::{Sighting, Store, StoreError};
+use harmony_core::store::{HostChanges, Sighting, Store, StoreError};
 use uuid::Uuid;
 
 use crate::fixtures::*;
@@ -107,17 +107,20 @@ crate::on_memory_and_file! {
     async fn every_change_gets_a_greater_revision(store) {
         let one = store.record_sighting(&sighting(1)).await.expect("registered");
         let two = store.record_sighting(&sighting(2)).await.expect("registered");
-        let all = store.hosts_changed_since(0).await.expect("read");
-        assert_eq!(all.iter().map(|host| &host.id).collect::<Vec<_>>(), [&one, &two]);
-        let latest = all[1].revision;
-        assert!(all[0].revision < latest);
-        assert_eq!(store.hosts_changed_since(latest).await.expect("read"), []);
+        let HostChanges { hosts, forgotten, revision } = store.hosts_changed_since(0).await.expect("read");
+        assert_eq!(hosts.iter().map(|host| &host.id).collect::<Vec<_>>(), [&one, &two]);
+        assert_eq!((hosts[0].revision < hosts[1].revision, hosts[1].revision, forgotten), (true, revision, vec![]));
+        let nothing = HostChanges { hosts: vec![], forgotten: vec![], revision };
+        assert_eq!(store.hosts_changed_since(revision).await.expect("read"), nothing);
         store.record_sighting(&sighting(1)).await.expect("recognised");
-        let changed = store.hosts_changed_since(latest).await.expect("read");
-        assert_eq!(changed.iter().map(|host| &host.id).collect::<Vec<_>>(), [&one]);
+        let changed = store.hosts_changed_since(revision).await.expect("read");
+        assert_eq!(changed.hosts.iter().map(|host| &host.id).collect::<Vec<_>>(), [&one]);
         // A revision is never given twice, even if the host that had it is gone.
         store.forget(&one).await.expect("forgotten");
         store.record_sighting(&sighting(2)).await.expect("recognised");
-        assert!(store.host(&two).await.expect("read").expect("there").revision > changed[0].revision);
+        let later = store.hosts_changed_since(changed.revision).await.expect("read");
+        assert_eq!(later.hosts.iter().map(|host| &host.id).collect::<Vec<_>>(), [&two]);
+        assert_eq!(later.forgotten, [one]);
+        assert!(later.hosts[0].revision > changed.hosts[0].revision);
     }
 }

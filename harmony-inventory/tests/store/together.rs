@@ -1,5 +1,6 @@
 //! Several programs on one file.
 
+use harmony_core::boot::OrderState;
 use harmony_core::store::{Store, StoreError};
 use harmony_inventory::Inventory;
 
@@ -38,7 +39,35 @@ async fn what_one_has_written_the_other_reads() {
         let id = discovered(&one, machine).await;
         assert!(two.host(&id).await.expect("read").is_some());
     }
-    assert_eq!(two.hosts_changed_since(3).await.expect("read").len(), 2);
+    assert_eq!(two.hosts_changed_since(3).await.expect("read").hosts.len(), 2);
+}
+
+/// Each keeps what it has read of hosts and orders; what the other does to them must not be missed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_knows_already_is_changed_by_the_other() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (one, two) = (open_in(&folder).await, open_in(&folder).await);
+    let hosts = [acquired(&one, 1).await, acquired(&one, 2).await];
+    for (number, host) in (1..).zip(&hosts) {
+        one.create_order(&order(host, 1, number), &token("t")).await.expect("given");
+    }
+    let (mut before, mut orders) = (two.hosts().await.expect("read"), two.orders().await.expect("read"));
+    assert_eq!((before.len(), orders.len()), (2, 2));
+
+    one.redeem_token(&orders[0].id, &token("t"), at(5)).await.expect("redeemed");
+    orders[0].state = OrderState::Answered;
+    assert_eq!(two.orders().await.expect("read"), orders);
+    assert_eq!(two.latest_order(&orders[0].id.host).await.expect("read").as_ref(), Some(&orders[0]));
+    one.set_bmc(&before[1].id, &"bmc-9".parse().expect("valid")).await.expect("bound");
+    before[1] = one.host(&before[1].id).await.expect("read").expect("there");
+    assert_eq!(two.hosts().await.expect("read"), before);
+
+    one.advance_order(&orders[0].id, OrderState::Answered, OrderState::Cancelled, None).await.expect("cancelled");
+    one.forget(&orders[0].id.host).await.expect("forgotten");
+    let (gone, left) = (orders.remove(0), two.hosts().await.expect("read"));
+    assert_eq!(left.len(), 1);
+    assert!(left.iter().all(|host| host.id != gone.id.host));
+    assert_eq!(two.orders().await.expect("read"), orders, "its orders went with it");
 }
 
 /// Of many who use one token at once, one gets the answer.

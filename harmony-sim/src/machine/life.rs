@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harmony_core::boot::Stage;
-use harmony_core::capability::BootDevice;
+use harmony_core::capability::{BootDevice, PowerAction};
+use harmony_core::host::Firmware;
 use tokio::sync::watch;
 
-use super::{NicEnd, Power};
+use super::{Cause, NicEnd, Power};
 use crate::random::Random;
 use crate::world::Shared;
 
+/// When a machine that does nothing any more restarts itself. Source: HPE iLO, Automatic Server Recovery, default.
+const WATCHDOG: Duration = Duration::from_secs(600);
 /// What a firmware does when nothing boots: it tries again.
 const NOTHING_BOOTS: Duration = Duration::from_secs(5);
 
@@ -56,20 +59,23 @@ impl Life {
             self.world.with(|state| state.machines[self.id].starts += 1);
             self.note("starts");
             let now = self.world.now();
-            self.world.with(|state| state.fall_silent(self.id, now));
-            self.wait(self.world.timing.post).await;
+            self.world.with(|state| {
+                state.fall_silent(self.id, now);
+                state.relink(self.id, now);
+                state.machines[self.id].in_post = true;
+            });
+            // UEFI takes its time, here as in the lab.
+            let firmware = self.world.with(|state| state.machines[self.id].firmware);
+            self.wait(self.world.timing.post * if firmware == Firmware::Uefi { 2 } else { 1 }).await;
+            self.world.with(|state| state.machines[self.id].in_post = false);
             self.boot().await;
         }
     }
 
     /// Tries boot devices until one leads to a system that runs for ever, or to a restart.
     async fn boot(&mut self) {
-        let once = self.world.with(|state| {
-            let ignored = state.faults.ignores_boot_device(&state.machines[self.id].name);
-            let machine = &mut state.machines[self.id];
-            let once = machine.next_boot.take();
-            if ignored { None } else { once }
-        });
+        let now = self.world.now();
+        let once = self.world.with(|state| state.take_next_boot(self.id, now));
         let order = self.world.with(|state| state.machines[self.id].boot_order.clone());
         let mut next: Vec<BootDevice> = once.into_iter().chain(order.clone()).collect();
         loop {
@@ -105,10 +111,23 @@ impl Life {
         self.world.with(|state| state.fall_silent(self.id, now));
     }
 
-    /// About this long.
+    /// About this long; to no end, where a fault lets the machine hang.
     pub(super) async fn wait(&mut self, time: Duration) {
         let time = self.random.about(time);
-        tokio::time::sleep(time).await;
+        let hangs = self.world.with(|state| {
+            let machine = &state.machines[self.id];
+            state.faults.hangs(&machine.name, machine.stage)
+        });
+        if hangs {
+            self.note("hangs");
+            self.world.sleep(WATCHDOG).await;
+            self.note("its watchdog restarts it");
+            let now = self.world.now();
+            self.world.with(|state| state.switch_power(self.id, PowerAction::Restart, Cause::Itself, now));
+            // The change of power ends this life.
+            std::future::pending::<()>().await;
+        }
+        self.world.sleep(time).await;
     }
 
     /// Adds a line to the log.

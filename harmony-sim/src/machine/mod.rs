@@ -1,12 +1,17 @@
 //! A machine: its NICs, disks and what runs on it; never what Harmony knows of it.
 //!
-//! Read next: `life` for how it goes from power-on to a running system, `answer` for how it
-//! understands what it is served, `shell` for what it answers over SSH.
+//! Read next: `life` for how it goes from power-on to a running system, `network_boot` and `live` for how it does
+//! what it is served, `shell` for what it answers over SSH.
 
-mod answer;
+mod anaconda;
 mod bonding;
+mod cmdline;
+mod fetch;
+mod ignition;
 mod install;
+mod kickstart;
 mod life;
+mod live;
 mod network_boot;
 mod report;
 mod shell;
@@ -27,7 +32,7 @@ pub(crate) use life::Life;
 pub(crate) use report::report;
 pub(crate) use shell::{Said, say};
 
-use crate::spec::{BootRom, DiskSpec, HostSpec};
+use crate::spec::{BmcPersonality, BootRom, DiskSpec, HostSpec};
 use crate::world::{SpecError, State};
 
 /// A machine.
@@ -38,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) uuid: Uuid,
     pub(crate) serial: String,
     pub(crate) bmc: Option<BmcId>,
+    pub(crate) bmc_personality: BmcPersonality,
+    pub(crate) quorum: Option<String>,
     pub(crate) boot_order: Vec<BootDevice>,
     pub(crate) sends_lldp: bool,
     pub(crate) nics: Vec<Nic>,
@@ -46,11 +53,19 @@ pub(crate) struct Machine {
     pub(crate) power: watch::Sender<Power>,
     /// Why it is on, or started last.
     pub(crate) cause: Cause,
-    /// What its BMC has set for the next boot only.
-    pub(crate) next_boot: Option<BootDevice>,
+    /// What its BMC has set for the next boot.
+    pub(crate) next_boot: Option<NextBoot>,
+    /// Whether its firmware tests itself.
+    pub(crate) in_post: bool,
+    /// Until when its BMC is busy with what it was told last.
+    pub(crate) bmc_busy_until: Duration,
+    /// When its BMC last switched it off.
+    pub(crate) switched_off_at: Option<Duration>,
     pub(crate) stage: Stage,
     pub(crate) bond: Option<Bond>,
     pub(crate) running: Running,
+    /// What the live environment that runs was started with.
+    pub(crate) live: LiveStart,
     pub(crate) starts: u32,
     pub(crate) restarts: u32,
     pub(crate) installs: u32,
@@ -61,6 +76,15 @@ pub(crate) struct Machine {
 pub(crate) struct Power {
     pub(crate) on: bool,
     resets: u64,
+}
+
+/// The boot device that a BMC has set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NextBoot {
+    pub(crate) device: BootDevice,
+    /// Whether it holds for more than one boot.
+    pub(crate) sticks: bool,
+    pub(crate) since: Duration,
 }
 
 /// Who made a machine start.
@@ -80,6 +104,8 @@ pub(crate) struct Nic {
     /// What speaks on it now, and since when.
     pub(crate) end: NicEnd,
     pub(crate) since: Duration,
+    /// When it last got its link, as far as the machine and the cable go.
+    pub(crate) link_since: Duration,
 }
 
 /// What speaks on a NIC.
@@ -109,6 +135,17 @@ pub(crate) struct Disk {
     pub(crate) spec: DiskSpec,
     /// The system that Harmony installed on it.
     pub(crate) system: Option<System>,
+    /// Whether the machine still sees it.
+    pub(crate) is_present: bool,
+}
+
+/// What a live environment was told when it was started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LiveStart {
+    /// Its kernel's command line.
+    pub(crate) cmdline: String,
+    /// What it fetched from `harmony.ssh=`: who may log in as root, as in `authorized_keys`.
+    pub(crate) authorized_keys: String,
 }
 
 /// An installed system.
@@ -122,6 +159,10 @@ pub(crate) struct System {
     pub(crate) host_key: u64,
     /// Whether a public key is allowed to log in.
     pub(crate) allows_login: bool,
+    /// Who may log in, as which user: a public key in OpenSSH's format each.
+    pub(crate) authorized_keys: Vec<(String, String)>,
+    /// Why its first boot stops, if its answer file is none that it can follow.
+    pub(crate) refusal: Option<String>,
 }
 
 /// What runs on a machine and can be spoken to.
@@ -143,6 +184,14 @@ impl Running {
         match self {
             Self::Nothing => None,
             Self::Live { address, .. } | Self::System { address, .. } | Self::Foreign { address, .. } => *address,
+        }
+    }
+
+    /// Which boot of which system it is. None for what answers nothing anyway.
+    pub(crate) fn boot_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Live { boot_id, .. } | Self::System { boot_id, .. } => Some(*boot_id),
+            Self::Nothing | Self::Foreign { .. } => None,
         }
     }
 
@@ -175,7 +224,8 @@ impl Machine {
     pub(crate) fn new(spec: HostSpec) -> Result<Self, SpecError> {
         let nic = |nic: crate::spec::NicSpec| -> Result<Nic, SpecError> {
             let port = nic.port.map(|port| port.parse()).transpose()?;
-            Ok(Nic { name: nic.name, mac: nic.mac, port, end: NicEnd::Silent, since: Duration::ZERO })
+            let (end, since) = (NicEnd::Silent, Duration::ZERO);
+            Ok(Nic { name: nic.name, mac: nic.mac, port, end, since, link_since: since })
         };
         spec.name.parse::<Hostname>()?;
         Ok(Self {
@@ -185,16 +235,22 @@ impl Machine {
             uuid: spec.uuid,
             serial: spec.serial,
             bmc: spec.bmc.map(|bmc| bmc.parse()).transpose()?,
+            bmc_personality: spec.bmc_personality,
+            quorum: spec.quorum,
             boot_order: spec.boot_order,
             sends_lldp: spec.sends_lldp,
             nics: spec.nics.into_iter().map(nic).collect::<Result<_, _>>()?,
-            disks: spec.disks.into_iter().map(|spec| Disk { spec, system: None }).collect(),
+            disks: spec.disks.into_iter().map(|spec| Disk { spec, system: None, is_present: true }).collect(),
             power: watch::Sender::new(Power { on: spec.powered, resets: 0 }),
             cause: Cause::Itself,
             next_boot: None,
+            in_post: false,
+            bmc_busy_until: Duration::ZERO,
+            switched_off_at: None,
             stage: Stage::Idle,
             bond: None,
             running: Running::Nothing,
+            live: LiveStart::default(),
             starts: 0,
             restarts: 0,
             installs: 0,
@@ -218,9 +274,34 @@ impl Machine {
     pub(crate) fn macs(&self) -> Vec<MacAddress> {
         self.nics.iter().map(|nic| nic.mac).collect()
     }
+
+    /// MACs that its frames can have: those of its NICs, and its bond's.
+    pub(crate) fn all_macs(&self) -> Vec<MacAddress> {
+        self.nics.iter().map(|nic| nic.mac).chain(self.bond.as_ref().map(|bond| bond.mac)).collect()
+    }
 }
 
 impl State {
+    /// A machine by the name in its spec.
+    pub(crate) fn machine_named(&self, name: &str) -> Option<usize> {
+        self.index.names.get(name).copied()
+    }
+
+    /// The machine with a NIC of this permanent address.
+    pub(crate) fn machine_by_mac(&self, mac: MacAddress) -> Option<usize> {
+        self.index.macs.get(&mac).copied()
+    }
+
+    /// The NICs that a machine's firmware boots from, in its order: those with a cable.
+    pub(crate) fn boot_nics(&self, id: usize) -> Vec<usize> {
+        let machine = &self.machines[id];
+        let mut nics: Vec<usize> = (0..machine.nics.len()).filter(|nic| machine.nics[*nic].port.is_some()).collect();
+        if self.faults.boots_from_wrong_nic(&machine.name) {
+            nics.reverse();
+        }
+        nics
+    }
+
     /// Switches a machine on or off, or restarts it; its task goes on from there.
     pub(crate) fn switch_power(&mut self, id: usize, action: PowerAction, cause: Cause, now: Duration) {
         let is_on = self.machines[id].is_on();
@@ -233,6 +314,9 @@ impl State {
         self.fall_silent(id, now);
         let machine = &mut self.machines[id];
         machine.cause = cause;
+        if !on {
+            machine.switched_off_at = Some(now);
+        }
         if on && cause == Cause::Harmony {
             machine.restarts += 1;
         }
@@ -242,15 +326,22 @@ impl State {
     /// Everything that spoke on a machine stops.
     pub(crate) fn fall_silent(&mut self, id: usize, now: Duration) {
         self.learn_from(id, now);
+        self.close_flips(now);
         let machine = &mut self.machines[id];
         machine.stage = Stage::Idle;
         machine.bond = None;
         machine.running = Running::Nothing;
+        machine.live = LiveStart::default();
         for nic in &mut machine.nics {
             (nic.end, nic.since) = (NicEnd::Silent, now);
         }
         let macs = machine.macs();
         self.dhcp.release(&macs, now);
+    }
+
+    /// A machine's NICs lose their links, and get them again: it was reset.
+    pub(crate) fn relink(&mut self, id: usize, now: Duration) {
+        self.machines[id].nics.iter_mut().for_each(|nic| nic.link_since = now);
     }
 
     /// Lets something speak on some NICs of a machine, and on no other.

@@ -1,10 +1,15 @@
 //! The report that a machine's agent would give: every fact of `report::v1`, made up where the spec
 //! says nothing.
+//!
+//! The one place that says what a machine is made of: on the wire, the files that the real agent reads are made
+//! from it (`crate::wire::tree`), so that both agents say the same.
 
 use std::time::Duration;
 
 use harmony_core::host::Firmware;
 use harmony_core::report::v1;
+use harmony_inventory_agent::by_name;
+use harmony_inventory_agent::signature::marks;
 
 use super::{Machine, Running};
 use crate::spec::DiskSpec;
@@ -28,7 +33,7 @@ pub(crate) fn report(state: &State, id: usize, now: Duration) -> Option<v1::Repo
             duplex: nic.port.as_ref().map(|_| "full".to_owned()),
             carrier: Some(nic.port.is_some()),
             driver: Some("virtio_net".to_owned()),
-            pci_address: Some(format!("0000:00:{:02x}.0", index + 3)),
+            pci_address: Some(pci_address(index)),
             bond: None,
             addresses: addresses.into_iter().collect(),
             booted: Some(index == *boot_nic),
@@ -57,14 +62,14 @@ pub(crate) fn report(state: &State, id: usize, now: Duration) -> Option<v1::Repo
             flags: vec!["fpu".to_owned(), "vmx".to_owned()],
         },
         memory: v1::Memory { total_bytes: Some(16 << 30), dimms: vec![dimm()], empty_slots: Vec::new() },
-        disks: machine.disks.iter().map(|disk| self::disk(&disk.spec)).collect(),
+        disks: machine.disks.iter().filter(|disk| disk.is_present).map(|disk| self::disk(&disk.spec)).collect(),
+        pci: (0..machine.nics.len()).map(pci).collect(),
         nics: (0..machine.nics.len()).map(nic).collect(),
         bonds: Vec::new(),
-        pci: Vec::new(),
         unread: Vec::new(),
     };
-    report.disks.sort_by(|a, b| a.name.cmp(&b.name));
-    report.nics.sort_by(|a, b| a.name.cmp(&b.name));
+    report.disks.sort_by(|a, b| by_name(&a.name, &b.name));
+    report.nics.sort_by(|a, b| by_name(&a.name, &b.name));
     report.unread = unread(&report);
     Some(report)
 }
@@ -109,9 +114,10 @@ fn neighbours(state: &State, id: usize, nic: usize, since: Duration, now: Durati
 
 fn system(machine: &Machine) -> v1::System {
     let text = |text: &str| Some(text.to_owned());
+    let (vendor, product) = machine.bmc_personality.product();
     v1::System {
-        vendor: text("LabCorp"),
-        product: text("SimServer"),
+        vendor: text(vendor),
+        product: text(product),
         serial: Some(machine.serial.clone()),
         uuid: Some(machine.uuid.to_string()),
         bios: v1::Bios { vendor: text("LabCorp"), version: text("1.0"), date: text("01/01/2026") },
@@ -137,29 +143,39 @@ fn dimm() -> v1::Dimm {
     }
 }
 
+fn pci_address(nic: usize) -> String {
+    format!("0000:00:{:02x}.0", nic + 3)
+}
+
+/// A virtio NIC's function. Source: virtio 1.1 section 4.1.2.1, a transitional network card.
+fn pci(nic: usize) -> v1::PciDevice {
+    let text = |text: &str| Some(text.to_owned());
+    v1::PciDevice {
+        address: pci_address(nic),
+        vendor_id: text("1af4"),
+        device_id: text("1000"),
+        subsystem_vendor_id: text("1af4"),
+        subsystem_device_id: text("0001"),
+        class: text("020000"),
+        gpu: false,
+        driver: text("virtio-pci"),
+    }
+}
+
 fn disk(spec: &DiskSpec) -> v1::Disk {
-    let signature = |name: &String| {
-        let kind = match name.as_str() {
-            "gpt" | "dos" => "partition-table",
-            "swap" => "swap",
-            "LVM2_member" => "lvm",
-            "linux_raid_member" => "raid",
-            "crypto_LUKS" => "crypto",
-            _ => "filesystem",
-        };
-        v1::Signature { kind: kind.to_owned(), name: name.clone() }
-    };
+    let signatures: Vec<&str> = spec.signatures.iter().map(String::as_str).collect();
+    let found = marks(&signatures, spec.size_bytes);
     v1::Disk {
         name: spec.name.clone(),
         by_id: spec.by_id(),
-        model: Some("SimDisk".to_owned()),
+        model: Some(spec.model.clone()),
         serial: spec.serial.clone(),
         wwn: None,
         size_bytes: Some(spec.size_bytes),
         logical_block_size_bytes: Some(512),
         rotational: Some(false),
-        bus: Some("virtio".to_owned()),
-        signatures: spec.signatures.iter().map(signature).collect(),
+        bus: Some(spec.bus.as_str().to_owned()),
+        signatures: found.into_iter().map(|found| found.signature).collect(),
         partitions: Vec::new(),
     }
 }

@@ -1,5 +1,7 @@
 //! Starting from a disk: the installed system with its bond, or somebody else's system.
 
+use std::net::IpAddr;
+
 use harmony_core::boot::Stage;
 
 use super::{Life, NicEnd, Running};
@@ -8,7 +10,7 @@ impl Life {
     /// Starts the first disk that has a system, and runs it until the machine is restarted. Comes
     /// back if there is none.
     pub(super) async fn start_disk(&mut self) {
-        let is_system = |disk: &super::Disk| disk.system.is_some() || disk.spec.bootable;
+        let is_system = |disk: &super::Disk| disk.is_present && (disk.system.is_some() || disk.spec.bootable);
         let found = self.world.with(|state| {
             let machine = &state.machines[self.id];
             let at = machine.disks.iter().position(is_system)?;
@@ -27,6 +29,11 @@ impl Life {
             }
             return std::future::pending().await;
         };
+        if let Some(refusal) = system.refusal {
+            // Before it has a network. Source: Ignition `docs/operator-notes.md`, "failed to fetch".
+            self.note(&format!("Ignition: {refusal}; emergency shell"));
+            return std::future::pending().await;
+        }
         let bond = system.bond.filter(|bond| !bond.members.is_empty());
         match bond {
             Some(bond) => {
@@ -36,7 +43,7 @@ impl Life {
                     machine.running = Running::System { disk, boot_id, since, nic: None, address: None };
                 });
                 self.enter(Stage::Bonded, &bond.members, NicEnd::Bonded);
-                self.bond_address(&system.hostname).await;
+                self.bond_address(Some(&system.hostname)).await;
             }
             None => {
                 self.world.with(|state| {
@@ -52,20 +59,18 @@ impl Life {
     }
 
     /// The bond asks for an address until there is one.
-    async fn bond_address(&mut self, hostname: &str) {
+    pub(super) async fn bond_address(&mut self, hostname: Option<&str>) -> IpAddr {
         loop {
             let now = self.world.now();
-            let is_given = self.world.with(|state| {
-                let Some(bond) = state.machines[self.id].bond.clone() else { return false };
-                if !state.bond_passes(self.id, &bond, now) {
-                    return false;
-                }
-                let Some(address) = state.lease(self.id, bond.mac, Some(hostname), now) else { return false };
+            let given = self.world.with(|state| {
+                let bond = state.machines[self.id].bond.clone()?;
+                let passes = state.bond_passes(self.id, &bond, now);
+                let address = passes.then(|| state.lease(self.id, bond.mac, hostname, now)).flatten()?;
                 state.machines[self.id].running.set_address(address);
-                true
+                Some(address)
             });
-            if is_given {
-                return;
+            if let Some(address) = given {
+                return address;
             }
             self.wait(std::time::Duration::from_secs(2)).await;
         }

@@ -9,34 +9,38 @@ mod record;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use harmony_core::capability::{InstallSource, NetworkPlan, PortMode, PowerAction};
-use harmony_core::clock::{Clock, RuntimeClock, SharedClock};
+use harmony_core::capability::{DhcpServer, InstallSource, NetworkPlan, PortMode, PowerAction};
+use harmony_core::clock::{Clock, SharedClock};
 use harmony_core::host::HostId;
 use harmony_core::net::{PortRef, SwitchId};
 use harmony_core::store::SharedStore;
 use jiff::Timestamp;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
-pub(crate) use build::LLDP_INTERVAL;
 pub use build::SpecError;
+pub(crate) use build::{Index, LLDP_INTERVAL};
 pub use record::{DiskWrite, Write};
 pub use view::MachineView;
 
+use crate::boot_server::{self, BootKind, SharedBootServer};
 use crate::checkers::Violation;
 use crate::dhcp::Dhcp;
-use crate::faults::{Fault, Faults, Injected};
+use crate::faults::{Fault, FaultName, Faults, Injected};
 use crate::machine::{Cause, Life, Machine};
-use crate::spec::{Timing, WorldSpec};
+use crate::pace::{JumpyClock, Pace, PacedClock};
+use crate::spec::{LiveFlavour, Timing, WorldSpec};
 use crate::switch::SwitchState;
 use crate::topology::SimTopology;
 
 /// A running world. It ends when this is dropped.
 pub struct World {
     pub(crate) shared: Arc<Shared>,
+    /// What it was made of, where seeds find victims for faults.
+    spec: WorldSpec,
     tasks: Vec<AbortHandle>,
 }
 
@@ -46,26 +50,40 @@ pub(crate) struct Shared {
     pub(crate) network: NetworkPlan,
     pub(crate) install: InstallSource,
     pub(crate) timing: Timing,
-    start: Instant,
-    clock: RuntimeClock,
+    pace: Pace,
+    epoch: Timestamp,
+    clock_jump_s: Arc<AtomicI64>,
+    /// Whether agents run as their library runs them, and so announce themselves.
+    pub(crate) on_the_wire: AtomicBool,
     state: Mutex<State>,
 }
 
 /// Everything that changes.
 pub(crate) struct State {
     pub(crate) machines: Vec<Machine>,
+    pub(crate) index: Index,
     pub(crate) switches: BTreeMap<SwitchId, SwitchState>,
     pub(crate) dhcp: Dhcp,
     pub(crate) faults: Faults,
     pub(crate) network: NetworkPlan,
     pub(crate) epoch: Timestamp,
     pub(crate) store: Option<SharedStore>,
+    pub(crate) live: LiveFlavour,
+    /// The boot server that machines ask.
+    pub(crate) boot: Option<(BootKind, SharedBootServer)>,
     /// SSH host keys by whom they were seen for first: host and order number.
     pub(crate) pins: BTreeMap<(HostId, u32), u64>,
     pub(crate) writes: Vec<Write>,
     pub(crate) disk_writes: Vec<DiskWrite>,
     pub(crate) violations: Vec<Violation>,
     pub(crate) told: BTreeSet<String>,
+    /// Machines whose ports are being bundled.
+    pub(crate) flips: BTreeSet<usize>,
+    /// What no output of Harmony may show.
+    pub(crate) secrets: BTreeSet<String>,
+    /// How far the clock that Harmony reads is off.
+    pub(crate) clock_jump_s: Arc<AtomicI64>,
+    pub(crate) keeps_log: bool,
     pub(crate) log: Vec<String>,
 }
 
@@ -78,15 +96,17 @@ impl World {
     pub fn new(spec: WorldSpec) -> Result<Self, SpecError> {
         let (seed, timing) = (spec.seed, spec.timing.clone());
         let (site, epoch) = (spec.site.clone(), spec.epoch);
-        let (state, install) = build::build(spec)?;
+        let (state, install) = build::build(spec.clone())?;
         let names: Vec<_> = state.machines.iter().map(|m| (m.name.clone(), m.power.subscribe())).collect();
         let shared = Arc::new(Shared {
             site,
             network: state.network.clone(),
             install,
             timing,
-            start: Instant::now(),
-            clock: RuntimeClock::starting_at(epoch),
+            pace: Pace::begin(),
+            epoch,
+            clock_jump_s: Arc::clone(&state.clock_jump_s),
+            on_the_wire: AtomicBool::new(false),
             state: Mutex::new(state),
         });
         let live = |(id, (name, power)): (usize, (String, _))| {
@@ -94,20 +114,49 @@ impl World {
             tokio::spawn(life.run(power)).abort_handle()
         };
         let tasks = names.into_iter().enumerate().map(live).collect();
-        Ok(Self { shared, tasks })
+        Ok(Self { shared, spec, tasks })
     }
 
-    /// The site as Harmony sees it. From now on the world's boot server answers out of this store.
+    /// The site as Harmony sees it. From now on the world's boot server answers out of this store, unless
+    /// machines were told to ask another one ([`World::use_boot_server`]).
     #[must_use]
     pub fn topology(&self, store: SharedStore) -> SimTopology {
-        self.shared.with(|state| state.store = Some(store.clone()));
+        let (server, clock) = (self.shared.install.server, self.clock());
+        self.shared.with(|state| {
+            let is_same = state.store.as_ref().is_some_and(|known| Arc::ptr_eq(known, &store));
+            let is_wired = matches!(state.boot, Some((BootKind::Wired, _)));
+            if !is_same && !is_wired {
+                let boot = boot_server::in_process(server, state.live, store.clone(), clock);
+                state.boot = Some((BootKind::InProcess, boot));
+            }
+            state.store = Some(store.clone());
+        });
         SimTopology::new(Arc::clone(&self.shared), store)
+    }
+
+    /// The DHCP server alone, for a site whose other devices are reached by their own drivers.
+    #[must_use]
+    pub fn dhcp(&self) -> Arc<dyn DhcpServer> {
+        self.shared.clone()
     }
 
     /// The world's clock, for the engine.
     #[must_use]
     pub fn clock(&self) -> SharedClock {
-        Arc::new(self.shared.clock)
+        Arc::new(self.shared.clock())
+    }
+
+    /// The clock of the machine that this runs on, for an engine whose world is on the wire; a
+    /// [`Fault::ClockJump`] makes it jump as it does the world's.
+    #[must_use]
+    pub fn machine_clock(&self) -> SharedClock {
+        Arc::new(JumpyClock(Arc::clone(&self.shared.clock_jump_s)))
+    }
+
+    /// How fast the world's time passes: change it, pause it.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.shared.pace.clone()
     }
 
     /// Virtual time since the beginning.
@@ -145,7 +194,7 @@ impl World {
     pub fn machine(&self, name: &str) -> Option<MachineView> {
         let now = self.now();
         self.shared.with(|state| {
-            let id = state.machines.iter().position(|machine| machine.name == name)?;
+            let id = state.machine_named(name)?;
             Some(state.view(id, now))
         })
     }
@@ -177,7 +226,7 @@ impl World {
     pub fn power_by_hand(&self, name: &str, action: PowerAction) -> bool {
         let now = self.now();
         self.shared.with(|state| {
-            let Some(id) = state.machines.iter().position(|machine| machine.name == name) else { return false };
+            let Some(id) = state.machine_named(name) else { return false };
             state.note(now, &format!("{name}: somebody presses the power button ({action:?})"));
             state.switch_power(id, action, Cause::Itself, now);
             true
@@ -186,19 +235,34 @@ impl World {
 
     /// Lets something go wrong, until the guard is dropped or the fault has run its course.
     pub fn inject(&self, fault: Fault) -> Injected {
-        let id = self.shared.with(|state| state.faults.add(fault));
+        let now = self.now();
+        let id = self.shared.with(|state| state.begin_fault(fault, now));
         Injected::new(Arc::clone(&self.shared), id)
+    }
+
+    /// Lets something of this name go wrong, for a victim that the seed chooses: [`Fault::pick`]. None if this
+    /// world has no victim for it.
+    pub fn inject_by_name(&self, name: FaultName, seed: u64) -> Option<Injected> {
+        Some(self.inject(Fault::pick(name, &self.spec, seed)?))
+    }
+
+    /// Waits until a [`Fault::ControllerKilled`] says that Harmony has to be killed. Whoever runs Harmony
+    /// does it: by dropping the run, or with a signal.
+    pub async fn controller_killed(&self) {
+        let mut kill = self.shared.with(|state| state.faults.kill.subscribe());
+        // The sender lives as long as the world.
+        drop(kill.wait_for(|is_now| *is_now).await);
     }
 
     /// Lets virtual time pass until something is so, looking ten times a second. Whether it came
     /// about within the limit.
     pub async fn until(&self, limit: Duration, mut is_so: impl FnMut(&Self) -> bool) -> bool {
-        let deadline = Instant::now() + limit;
+        let deadline = self.now() + limit;
         while !is_so(self) {
-            if Instant::now() >= deadline {
+            if self.now() >= deadline {
                 return false;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.shared.sleep(Duration::from_millis(100)).await;
         }
         true
     }
@@ -218,17 +282,37 @@ impl Shared {
 
     /// Virtual time since the beginning.
     pub(crate) fn now(&self) -> Duration {
-        self.start.elapsed()
+        self.pace.now()
     }
 
-    /// The same as a timestamp.
+    fn clock(&self) -> PacedClock {
+        let (epoch, pace, jump_s) = (self.epoch, self.pace.clone(), Arc::clone(&self.clock_jump_s));
+        PacedClock { epoch, pace, jump_s }
+    }
+
+    /// Whether a live environment leaves its announcement to its agent, which on the wire is the real one.
+    pub(crate) fn agents_announce_themselves(&self) -> bool {
+        self.on_the_wire.load(Ordering::Relaxed)
+    }
+
+    /// The world's time as Harmony's clock shows it.
     pub(crate) fn timestamp(&self) -> Timestamp {
-        self.clock.now()
+        self.clock().now()
+    }
+
+    /// Waits for this long in world time.
+    pub(crate) async fn sleep(&self, time: Duration) {
+        self.pace.sleep(time).await;
     }
 
     /// The boot server's store, once there is one.
     pub(crate) fn store(&self) -> Option<SharedStore> {
         self.with(|state| state.store.clone())
+    }
+
+    /// The boot server that machines ask, once there is one.
+    pub(crate) fn boot(&self) -> Option<SharedBootServer> {
+        self.with(|state| state.boot.as_ref().map(|(_, server)| Arc::clone(server)))
     }
 
     /// Adds a line to the log.

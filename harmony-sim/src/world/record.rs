@@ -7,7 +7,7 @@ use harmony_core::boot::OrderId;
 use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 
 use super::{Shared, State};
-use crate::faults::WriteFault;
+use crate::faults::{LATE, WriteFault};
 
 /// One write call on a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub struct DiskWrite {
 impl State {
     /// Adds a line to the log.
     pub(crate) fn note(&mut self, now: Duration, line: &str) {
+        if !self.keeps_log {
+            return;
+        }
         self.log.push(format!("{:>9}.{:03} {line}", now.as_secs(), now.subsec_millis()));
     }
 }
@@ -62,7 +65,7 @@ impl Shared {
         effect: impl Future<Output = DeviceResult<T>> + Send,
     ) -> DeviceResult<T> {
         let half = self.timing.device / 2;
-        tokio::time::sleep(half).await;
+        self.sleep(half).await;
         let (now, target) = (self.now(), format!("{driver}/{device}"));
         let fault = self.with(|state| {
             let fault = state.faults.on_write(&target);
@@ -78,20 +81,34 @@ impl Shared {
         match fault {
             Some(WriteFault::FailBefore) => return Err(silence()),
             Some(WriteFault::HangBefore) => std::future::pending().await,
-            Some(WriteFault::FailAfter | WriteFault::HangAfter) | None => {}
+            Some(WriteFault::FailAfter | WriteFault::Late | WriteFault::HangAfter) | None => {}
         }
         let result = effect.await;
         match fault {
             Some(WriteFault::FailAfter) => return Err(silence()),
             Some(WriteFault::HangAfter) => std::future::pending().await,
+            Some(WriteFault::Late) => self.sleep(LATE).await,
             Some(WriteFault::FailBefore | WriteFault::HangBefore) | None => {}
         }
-        tokio::time::sleep(half).await;
+        self.sleep(half).await;
         result
+    }
+
+    /// A front logs in to a device, which may refuse: before each conversation, not before each command.
+    pub(crate) fn log_in(&self, driver: &str, device: &str) -> DeviceResult<()> {
+        let (now, target) = (self.now(), format!("{driver}/{device}"));
+        self.with(|state| {
+            if !state.faults.refuses_login(&target) {
+                return Ok(());
+            }
+            state.note(now, &format!("{driver} {device}: refuses a login"));
+            let what = format!("failed to log in to {target}");
+            Err(DeviceError::new(FailureKind::Rejected, what).because("authentication failed"))
+        })
     }
 
     /// The time that a question to a device takes.
     pub(crate) async fn ask(&self) {
-        tokio::time::sleep(self.timing.device).await;
+        self.sleep(self.timing.device).await;
     }
 }

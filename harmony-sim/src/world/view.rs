@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use harmony_core::boot::{OrderId, Stage};
-use harmony_core::host::BmcId;
+use harmony_core::host::{BmcId, Firmware};
 use harmony_core::net::{MacAddress, PortRef};
 use uuid::Uuid;
 
 use super::State;
 use crate::machine::Running;
+use crate::spec::{BmcPersonality, BootRom};
 
 /// A machine at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,12 @@ pub struct MachineView {
     pub ports: Vec<PortRef>,
     /// Its BMC.
     pub bmc: Option<BmcId>,
+    /// Whose that is.
+    pub bmc_personality: BmcPersonality,
+    /// Its firmware.
+    pub firmware: Firmware,
+    /// Its boot ROM.
+    pub rom: BootRom,
     /// Whether it is on.
     pub powered: bool,
     /// What runs on it, as far as the network is concerned.
@@ -36,7 +43,7 @@ pub struct MachineView {
     pub reachable: bool,
     /// Whether its agent answers.
     pub agent: bool,
-    /// Whether all its NICs are bundled with the switch's ports by LACP.
+    /// Whether all its NICs that are plugged in are bundled with the switch's ports by LACP.
     pub bundled: bool,
     /// The order that installed the system that runs.
     pub order: Option<OrderId>,
@@ -61,13 +68,15 @@ impl State {
             macs: machine.nics.iter().map(|nic| nic.mac).collect(),
             ports: machine.nics.iter().filter_map(|nic| nic.port.clone()).collect(),
             bmc: machine.bmc.clone(),
+            bmc_personality: machine.bmc_personality,
+            firmware: machine.firmware,
+            rom: machine.rom,
             powered: machine.is_on(),
             stage: machine.stage,
             address: machine.running.address(),
             reachable: self.is_reachable(id, now),
             agent: matches!(machine.running, Running::Live { agent: true, .. }),
-            bundled: !machine.nics.is_empty()
-                && (0..machine.nics.len()).all(|nic| self.host_partner(id, nic, now).is_some()),
+            bundled: self.is_bundled(id, now),
             order: machine.system().map(|system| system.order.clone()),
             hostname: machine.system().map(|system| system.hostname.clone()),
             starts: machine.starts,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use harmony_core::boot::OrderState;
 use harmony_core::capability::{Bmc, BootEntry, BootTarget, DhcpServer, PowerAction, PxeServer, Reservation, Switch};
 use harmony_core::store::Document;
-use harmony_sim::{DiskSpec, Rule};
+use harmony_sim::{DiskSpec, Rule, WorldSpec};
 
 use crate::harness::{BOOT, Site, rack};
 
@@ -126,4 +126,82 @@ async fn a_restart_of_a_host_in_use() {
     site.assert_clean();
     site.topology.power(&bmc, PowerAction::Restart).await.expect("accepted");
     assert_eq!(rules(&site), [Rule::PowerOfHostInUse]);
+}
+
+/// Installs machines, then bundles the ports of the first, and those of the second before or after that is done.
+async fn flip_two(spec: WorldSpec, pause: Duration) -> Site {
+    let site = Site::new(spec);
+    for (number, name) in [(1, "node-1"), (2, "node-2")] {
+        site.install(name, number).await;
+    }
+    site.topology.set_ports_lacp_mode(&site.lag("node-1")).await.expect("accepted");
+    tokio::time::sleep(pause).await;
+    site.topology.set_ports_lacp_mode(&site.lag("node-2")).await.expect("accepted");
+    site
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_flips_at_once_on_a_pair_of_switches() {
+    let pair = || {
+        let mut spec = WorldSpec::mlag_rack(1, 2);
+        spec.hosts.iter_mut().for_each(|host| (host.quorum, host.powered) = (None, true));
+        spec
+    };
+    let site = flip_two(pair(), Duration::ZERO).await;
+    assert_eq!(rules(&site), [Rule::FlipsOverlap]);
+    let text = &site.world.violations()[0].text;
+    assert_eq!(
+        text,
+        "the ports of node-2 are bundled while those of node-1 are: both are across MLAG pair 02:5a:00:00:01:00"
+    );
+    flip_two(pair(), Duration::from_secs(5)).await.assert_clean();
+    // LAGs of one switch alone are no business of the pair.
+    let mut alone = pair();
+    for host in &mut alone.hosts {
+        host.nics.pop();
+    }
+    flip_two(alone, Duration::ZERO).await.assert_clean();
+    // A machine whose bundle is through may lose it again: that is no flip.
+    let site = Site::new(pair());
+    for (number, name) in [(1, "node-1"), (2, "node-2")] {
+        site.install(name, number).await;
+    }
+    site.topology.set_ports_lacp_mode(&site.lag("node-1")).await.expect("accepted");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    site.world.power_by_hand("node-1", PowerAction::Off);
+    site.topology.set_ports_lacp_mode(&site.lag("node-2")).await.expect("accepted");
+    site.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_flips_at_once_in_a_quorum_group_and_two_that_have_nothing_in_common() {
+    let group = |of: [Option<&str>; 2]| {
+        let mut spec = rack(2);
+        for (host, group) in spec.hosts.iter_mut().zip(of) {
+            host.quorum = group.map(str::to_owned);
+        }
+        spec
+    };
+    let site = flip_two(group([Some("etcd"), Some("etcd")]), Duration::ZERO).await;
+    assert_eq!(rules(&site), [Rule::FlipsOverlap]);
+    assert!(site.world.violations()[0].text.ends_with("both are in quorum group etcd"));
+    for others in [[Some("etcd"), Some("ceph")], [None, None]] {
+        flip_two(group(others), Duration::ZERO).await.assert_clean();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_in_an_output() {
+    let site = Site::new(rack(1));
+    site.world.add_secret("hunter2-of-tor");
+    let host = site.discover("node-1").await;
+    site.order(&host, 1, |_| {}).await;
+    assert!(site.world.check_output(&site.world.log()).await, "the world's own log shows none");
+    assert!(site.world.check_output("a plan\nthat says token and password").await);
+    site.assert_clean();
+    assert!(!site.world.check_output("GET http://10.10.0.1:8080/answer/hc-0000000/1/token1").await);
+    assert!(!site.world.check_output("one line\nenable secret hunter2-of-tor").await);
+    assert_eq!(rules(&site), [Rule::SecretInOutput]);
+    let texts: Vec<String> = site.world.violations().iter().map(|violation| violation.text.clone()).collect();
+    assert_eq!(texts, ["1 secrets in an output, first in line 1", "1 secrets in an output, first in line 2"]);
 }

@@ -46,6 +46,7 @@ impl Rack {
                 let at = self.hosts.partition_point(|known| by_role(known, host).is_lt());
                 self.hosts.insert(at, (**host).clone());
             }
+            Event::HostForgotten { host } => self.hosts.retain(|known| known.id != *host),
             Event::PortsRead { ports } => {
                 for status in ports {
                     self.ports.retain(|known| known.status.port != status.port);

@@ -163,6 +163,9 @@ impl Run {
                 score.ended = None;
             }
             Event::Planned { score, steps, deferred } => self.score(score).plan(steps, deferred, at),
+            Event::ObservationFailed { score, attempt, error, hint } => {
+                self.score(score).cannot_look(*attempt, error, hint.as_ref(), at);
+            }
             Event::StepStarted { score, step, attempt } => {
                 let step = self.step(score, step);
                 if step.is_done() || step.phase == StepPhase::Pending {
@@ -215,7 +218,7 @@ impl Run {
             Event::RunFinished { outcome, took_ms, .. } => {
                 self.ended = Some(Ended { outcome: outcome.clone(), took_ms: *took_ms, at });
             }
-            Event::HostChanged { .. } | Event::PortsRead { .. } => {}
+            Event::HostChanged { .. } | Event::HostForgotten { .. } | Event::PortsRead { .. } => {}
         }
     }
 
@@ -263,6 +266,16 @@ impl ScoreRun {
         let kept: BTreeSet<String> = self.steps.iter().map(|step| step.key.clone()).collect();
         let new = steps.iter().filter(|step| !kept.contains(&step.key));
         self.steps.extend(new.map(|step| StepRun::new(&step.key, &step.target, &step.sentence)));
+    }
+
+    /// Shown as one more thing that is waited for; the plan after the next look takes its place.
+    fn cannot_look(&mut self, attempt: u32, error: &str, hint: Option<&String>, at: Timestamp) {
+        const KEY: &str = "observation";
+        let before = self.stages.iter().position(|stage| stage.deferred.key == KEY);
+        let since = before.map_or(at, |of| self.stages.remove(of).since);
+        let waits_for = format!("the site to be readable (attempt {attempt} failed: {error})");
+        let deferred = Deferred { key: KEY.to_owned(), waits_for, hint: hint.cloned(), limit_s: None };
+        self.stages.push(Stage { deferred, since });
     }
 
     /// How long its turn has lasted, or lasted, in seconds.
@@ -384,6 +397,22 @@ mod tests {
         let run = fold(vec![finished("x"), failed("y", false)]);
         assert_eq!(phases(&run), [("x", &StepPhase::Done), ("y", &StepPhase::Failed)]);
         assert_eq!(run.counts(), StepCounts { all: 2, done: 1, active: 0, failed: 1 });
+    }
+
+    #[test]
+    fn a_look_that_fails_is_shown_until_the_next_plan() {
+        let blind = |attempt| Event::ObservationFailed {
+            score: "S".into(),
+            attempt,
+            error: "tor-1 does not answer".into(),
+            hint: None,
+        };
+        let run = fold(vec![planned(&["a"]), blind(1), blind(2)]);
+        let [stage] = &run.scores[0].stages[..] else { panic!("{:?}", run.scores[0].stages) };
+        assert!(stage.deferred.waits_for.contains("attempt 2 failed: tor-1 does not answer"), "{stage:?}");
+        assert_eq!(stage.since.as_second(), 1, "since the first");
+        assert_eq!(phases(&run), [("a", &StepPhase::Pending)]);
+        assert!(fold(vec![blind(1), planned(&["a"])]).scores[0].stages.is_empty());
     }
 
     #[test]

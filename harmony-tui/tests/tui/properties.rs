@@ -60,6 +60,8 @@ fn event() -> impl Strategy<Value = Event> {
         name().prop_map(|score| Event::ScoreStarted { score }),
         (name(), prop::collection::vec(summary, 0..4), prop::collection::vec(deferred, 0..3))
             .prop_map(|(score, steps, deferred)| Event::Planned { score, steps, deferred }),
+        (name(), any::<u32>(), text(), prop::option::of(text()))
+            .prop_map(|(score, attempt, error, hint)| Event::ObservationFailed { score, attempt, error, hint }),
         (step(), any::<u32>()).prop_map(|((score, step), attempt)| Event::StepStarted { score, step, attempt }),
         (step(), text(), texts(), any::<u64>()).prop_map(|((score, step), waits_for, evidence, seconds_left)| {
             Event::StepWaiting { score, step, waits_for, evidence, seconds_left }

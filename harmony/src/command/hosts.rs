@@ -1,4 +1,4 @@
-//! `harmony hosts`, `harmony host show|assign|forget`.
+//! `harmony hosts`, `harmony host show|assign|unassign|forget|forget-key`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use clap::Subcommand;
 use harmony_core::boot::{Order, OrderState};
 use harmony_core::host::{Assignment, Host, PortWitness, Role};
-use harmony_core::store::SharedStore;
+use harmony_core::store::{SharedStore, StoreError};
 use jiff::Timestamp;
 
 use super::json_text;
 use crate::run::output;
-use crate::{CommandError, find_host, open_inventory};
+use crate::{CommandError, find_host, open_inventory, read_site};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HostCommand {
@@ -36,8 +36,21 @@ pub(super) enum HostCommand {
         #[arg(long, value_name = "SERIAL")]
         erase: Option<String>,
     },
+    /// Take a host's role away. One that has none of its own system yet is free again; one that was
+    /// installed is released, to be wiped.
+    Unassign {
+        /// Id, name, role, MAC, serial, or a part of one.
+        host: String,
+    },
     /// Remove a host and all that is kept of it. It is found again if it reports again.
     Forget {
+        /// Id, name, role, MAC, serial, or a part of one.
+        host: String,
+    },
+    /// Drop the SSH host keys that are pinned for a host which somebody else installed anew.
+    #[command(after_help = "Examples:
+  harmony host forget-key brisk-otter    the next key that it shows is pinned; be sure that it is this host's")]
+    ForgetKey {
         /// Id, name, role, MAC, serial, or a part of one.
         host: String,
     },
@@ -78,6 +91,18 @@ pub(super) async fn run(site: &Path, json: bool, command: HostCommand) -> Result
             eprintln!("{} is forgotten", host.label());
             Ok(())
         }
+        HostCommand::Unassign { host } => {
+            let host = find_host(&hosts, &host).map_err(CommandError::from_error)?;
+            let state = store.unassign(&host.id, "by command", Timestamp::now()).await?;
+            eprintln!("{} has no role any more; it is {state}", host.label());
+            Ok(())
+        }
+        HostCommand::ForgetKey { host } => {
+            let host = find_host(&hosts, &host).map_err(CommandError::from_error)?;
+            let count = read_site(site)?.forget_host_keys(&host.id).map_err(CommandError::from_error)?;
+            eprintln!("{}: {count} pinned host keys dropped", host.label());
+            Ok(())
+        }
     }
 }
 
@@ -97,7 +122,12 @@ pub(crate) async fn assign(store: &SharedStore, host: &Host, assignment: Assignm
         return Err(error.hint("add a disk, let it report again (harmony inventory scan), or choose another host"));
     }
     let role = assignment.role.clone();
-    store.assign(&host.id, &assignment, Timestamp::now()).await?;
+    store.assign(&host.id, &assignment, Timestamp::now()).await.map_err(|error| match error {
+        StoreError::Conflict(_) if host.assignment.is_some() => {
+            CommandError::from_error(error).hint(format!("`harmony host unassign {}` takes its role away", host.name))
+        }
+        _ => error.into(),
+    })?;
     let orders = store.orders().await?;
     if let Some(order) = orders.iter().rfind(|order| order.id.host == host.id && order.state.is_open()) {
         let boots = store.boot_events(&host.id, Some(order.issued_at)).await?;

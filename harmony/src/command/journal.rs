@@ -7,7 +7,8 @@ use harmony_tui::Lines;
 
 use super::json_text;
 use crate::run::output;
-use crate::{CommandError, open_inventory, summary};
+use crate::summary::summary_of;
+use crate::{CommandError, open_inventory};
 
 pub(super) async fn run(site: &Path, json: bool, run: Option<i64>) -> Result<(), CommandError> {
     let store = open_inventory(site).await?;
@@ -44,7 +45,7 @@ pub(super) async fn run(site: &Path, json: bool, run: Option<i64>) -> Result<(),
         }
     }
     if !json {
-        eprint!("{}", summary(&records, &store.hosts().await?));
+        eprint!("{}", summary_of(&records, &*store).await?);
     }
     Ok(())
 }

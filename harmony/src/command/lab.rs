@@ -7,23 +7,23 @@ use harmony_topologies::lab::{Lab, LabSpec, LabStatus, MachineSpec, default_pare
 
 use super::json_text;
 use crate::CommandError;
-use crate::lab::{find_lab, make_lab, take_down};
+use crate::lab::{find_agent, find_lab, make_lab, take_down};
 use crate::run::output;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LabCommand {
     /// Start a rack; its machines are off until something switches them on. Needs root.
     #[command(after_help = "Examples:
-  harmony lab up --agent target/x86_64-unknown-linux-musl/agent/harmony-inventory-agent
-  harmony lab up --machines 5
+  harmony lab up
+  harmony lab up --machines 5 --agent ./harmony-inventory-agent
   HARMONY_LAB=ab12cd cargo run -p virtual_rack -- tui    a program in that rack")]
     Up {
         /// How many machines.
         #[arg(long, default_value_t = 3)]
         machines: u8,
-        /// The static inventory agent, as `cargo xtask agent` builds it.
+        /// The static inventory agent; by default the one that `cargo xtask agent` has built.
         #[arg(long, env = "HARMONY_AGENT", value_name = "FILE")]
-        agent: PathBuf,
+        agent: Option<PathBuf>,
     },
     /// List the racks of this machine.
     Status,
@@ -51,6 +51,7 @@ pub(super) enum LabCommand {
 pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandError> {
     match command {
         LabCommand::Up { machines, agent } => {
+            let agent = find_agent(agent)?;
             let spec = LabSpec { machines: MachineSpec::usual(machines.into()), ..LabSpec::new(agent) };
             let lab = make_lab(spec).await?;
             if json {

@@ -2,12 +2,14 @@
 //!
 //! `mod.rs` holds the arguments; each command has a file of its own.
 
+mod demo;
 mod hosts;
 mod inventory;
 mod journal;
 mod lab;
 mod serve;
 mod switch;
+mod tui;
 
 pub(crate) use hosts::assign;
 
@@ -25,14 +27,18 @@ use crate::{CommandError, report};
     name = "harmony",
     version,
     after_help = "Examples:
+  harmony demo                                the main job on a simulated rack, as anybody
   harmony lab up                              a virtual rack on this machine (root)
   harmony --site site.toml hosts              the inventory
   harmony host show brisk-otter               one host, by id, name, role, MAC, serial or a part of one
   harmony host assign brisk-otter master-0    give it a role
+  harmony host unassign brisk-otter           take it away
+  harmony host forget-key brisk-otter         drop its pinned SSH host keys
   harmony inventory scan                      find agents on the provisioning network, read them
   harmony inventory diff brisk-otter          what changed between its last two reports
   harmony switch status                       ports, their mode and LACP state
-  harmony journal                             runs; `harmony journal 3` shows one again
+  harmony journal                             runs; `harmony journal 3` tells one again
+  harmony tui --replay 3 --speed 8            the same on the screen
   harmony completions bash > /etc/bash_completion.d/harmony
 Exit code: 0 done, 1 failed or refused, 2 wrong arguments."
 )]
@@ -49,6 +55,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The main job on a simulated rack: no root, no hardware, nothing installed.
+    Demo(demo::DemoArguments),
     /// A virtual rack on this machine.
     #[command(subcommand)]
     Lab(lab::LabCommand),
@@ -65,13 +73,16 @@ enum Command {
     Switch(switch::SwitchCommand),
     /// Run the boot server and the DHCP server of the site until stopped.
     Serve,
+    /// The same for a run, which starts it by itself.
+    #[command(name = crate::boot_server::COMMAND, hide = true)]
+    BootServer,
     /// List runs, or show one again.
     Journal {
         /// The run's number.
         run: Option<i64>,
     },
-    /// Watch the site: hosts as they appear, and assign roles to them.
-    Tui,
+    /// Watch the site: hosts as they appear, and assign roles to them; or show a run again.
+    Tui(tui::TuiArguments),
     /// Print the completion script of a shell.
     Completions {
         /// Which shell.
@@ -83,14 +94,22 @@ enum Command {
 pub async fn main() -> ExitCode {
     let Arguments { site, json, command } = Arguments::parse();
     let result = match command {
+        Command::Demo(arguments) => match demo::run(arguments, json).await {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Lab(command) => lab::run(command, json).await,
         Command::Hosts => hosts::list(&site, json).await,
         Command::Host(command) => hosts::run(&site, json, command).await,
         Command::Inventory(command) => inventory::run(&site, json, command).await,
         Command::Switch(command) => switch::run(&site, json, command).await,
         Command::Serve => serve::run(&site).await,
+        Command::BootServer => crate::open_site(&site).await.and_then(|_| Err(crate::run::no_boot_server())),
         Command::Journal { run } => journal::run(&site, json, run).await,
-        Command::Tui => return serve::watch(&site).await,
+        Command::Tui(arguments) => match tui::run(&site, arguments).await {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "harmony", &mut std::io::stdout());
             Ok(())

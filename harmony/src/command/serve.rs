@@ -1,20 +1,15 @@
-//! `harmony serve` and `harmony tui`: the site's own services without a program's Scores.
+//! `harmony serve`: the site's own services without a program's Scores.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use harmony_core::capability::Topology as _;
-use harmony_core::score::AnyScore;
-use harmony_scores::InventoryScore;
-use harmony_topologies::site::SiteTopology;
 
-use crate::run::run_in_tui;
-use crate::{CommandError, open_site, report};
+use crate::{CommandError, open_site_here};
 
 /// Runs boot server and DHCP server until a signal comes.
 pub(super) async fn run(site: &Path) -> Result<(), CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (_inventory, topology) = open_site(site).await?;
+    let (_inventory, topology) = open_site_here(site).await?;
     topology.prepare().await?;
     for line in topology.services() {
         eprintln!("{line}");
@@ -27,18 +22,4 @@ pub(super) async fn run(site: &Path) -> Result<(), CommandError> {
         _ = terminate.recv() => {}
     }
     Ok(())
-}
-
-/// Watches the site in the TUI: hosts are discovered, roles can be assigned; nothing is installed.
-pub(super) async fn watch(site: &Path) -> ExitCode {
-    match open_site(site).await {
-        Ok((inventory, topology)) => {
-            let scores: Vec<Box<dyn AnyScore<SiteTopology>>> = vec![Box::new(InventoryScore::watching())];
-            run_in_tui(inventory, topology, scores).await
-        }
-        Err(error) => {
-            report(&error);
-            ExitCode::FAILURE
-        }
-    }
 }

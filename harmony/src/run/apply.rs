@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use futures::TryFutureExt as _;
 use harmony_core::capability::Topology;
 use harmony_core::engine::{Engine, SavedPlan};
 use harmony_core::event::{Outcome, Record};
@@ -12,7 +13,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::arguments::program_name;
 use super::output;
-use crate::{CommandError, summary};
+use crate::CommandError;
+use crate::summary::summary_of;
 
 /// Two signals within this time are one.
 const ONE_SIGNAL: Duration = Duration::from_secs(1);
@@ -25,8 +27,17 @@ pub(super) async fn apply<T: Topology>(
     saved: Option<&SavedPlan>,
     json: bool,
 ) -> Result<ExitCode, CommandError> {
-    let mut events = engine.bus.subscribe();
     let program = program_name();
+    tell(engine, engine.apply(&program, topology, scores, saved).map_err(CommandError::from), json).await
+}
+
+/// Prints each event of a run of this engine as it happens, and a summary at the end.
+pub(crate) async fn tell(
+    engine: &Engine,
+    run: impl Future<Output = Result<Outcome, CommandError>>,
+    json: bool,
+) -> Result<ExitCode, CommandError> {
+    let mut events = engine.bus.subscribe();
     let mut lines = Lines::default();
     let mut records = Vec::new();
     let mut take = |record: Record| -> Result<(), CommandError> {
@@ -40,7 +51,6 @@ pub(super) async fn apply<T: Topology>(
         records.push(record);
         Ok(())
     };
-    let run = engine.apply(&program, topology, scores, saved);
     tokio::pin!(run);
     let stop = stop_on_signal(engine, &|text| eprintln!("{text}"));
     tokio::pin!(stop);
@@ -60,7 +70,7 @@ pub(super) async fn apply<T: Topology>(
         take(record)?;
     }
     if !json {
-        eprint!("{}", summary(&records, &engine.store.hosts().await?));
+        eprint!("{}", summary_of(&records, &*engine.store).await?);
     }
     Ok(exit_code(&outcome))
 }

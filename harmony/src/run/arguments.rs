@@ -57,6 +57,9 @@ pub(crate) enum Command {
     Tui,
     /// Compare the site with what is wanted; exit code 3 if there is work.
     Status,
+    /// Serve the site's boot files: how a run starts this program for it.
+    #[command(name = crate::boot_server::COMMAND, hide = true)]
+    BootServer,
     /// Print the completion script of a shell.
     Completions {
         /// Which shell.

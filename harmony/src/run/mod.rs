@@ -1,9 +1,9 @@
 //! The command line of a user's program: `plan`, `apply`, `tui`, `status` over its own Scores.
 
-mod apply;
+pub(crate) mod apply;
 pub(crate) mod arguments;
 pub(crate) mod output;
-mod watch;
+pub(crate) mod watch;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -83,6 +83,8 @@ async fn dispatch<T: Topology>(
             engine.attended = true;
             watch::watch(&engine, &topology, &scores).await
         }
+        // A site's boot server does not come here: opening the site was its work.
+        Command::BootServer => Err(no_boot_server()),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -93,6 +95,11 @@ async fn dispatch<T: Topology>(
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// For whoever types the command that is meant for the program itself.
+pub(crate) fn no_boot_server() -> CommandError {
+    CommandError::new("a run starts its site's boot server by itself").hint("to serve without a run: `harmony serve`")
 }
 
 async fn plan<T: Topology>(

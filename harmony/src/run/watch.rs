@@ -2,23 +2,40 @@
 
 use std::process::ExitCode;
 
+use futures::TryFutureExt as _;
 use harmony_core::capability::Topology;
 use harmony_core::engine::Engine;
-use harmony_core::host::Assignment;
+use harmony_core::event::Outcome;
+use harmony_core::host::{Assignment, Role};
 use harmony_core::score::AnyScore;
-use harmony_tui::{Live, Look, Notice, State, UserAction};
+use harmony_tui::{Live, Look, Notice, Source, State, UserAction};
 use tokio::sync::mpsc;
 
 use super::apply::{exit_code, stop_on_signal};
 use super::arguments::program_name;
+use crate::CommandError;
 use crate::command::assign;
-use crate::{CommandError, summary};
+use crate::summary::summary_of;
 
 /// Applies, and shows it on the terminal until the user leaves.
 pub(super) async fn watch<T: Topology>(
     engine: &Engine,
     topology: &T,
     scores: &[Box<dyn AnyScore<T>>],
+) -> Result<ExitCode, CommandError> {
+    let roles = scores.iter().flat_map(|score| score.roles()).collect();
+    let program = program_name();
+    let run = engine.apply(&program, topology, scores, None).map_err(CommandError::from);
+    show(engine, roles, Live::new(engine.bus.subscribe()), run).await
+}
+
+/// Shows a run of this engine on the terminal until the user leaves: `source` brings its records, and
+/// `roles` are offered for assignment.
+pub(crate) async fn show(
+    engine: &Engine,
+    roles: Vec<Role>,
+    source: impl Source,
+    run: impl Future<Output = Result<Outcome, CommandError>>,
 ) -> Result<ExitCode, CommandError> {
     if !harmony_tui::is_terminal() {
         return Err(
@@ -28,11 +45,9 @@ pub(super) async fn watch<T: Topology>(
     let (to_runner, mut actions) = mpsc::channel(16);
     let (to_screen, notices) = mpsc::channel(16);
     let mut state = State::new(Look::from_env());
-    state.suggest_roles(scores.iter().flat_map(|score| score.roles()).collect());
+    state.suggest_roles(roles);
     let mut kept = engine.bus.subscribe();
-    let screen = harmony_tui::run(state, Live::new(engine.bus.subscribe()), to_runner, notices);
-    let program = program_name();
-    let run = engine.apply(&program, topology, scores, None);
+    let screen = harmony_tui::run(state, source, to_runner, notices);
     let tell = |text: &str| {
         let _ = to_screen.try_send(Notice::info(text));
     };
@@ -64,7 +79,7 @@ pub(super) async fn watch<T: Topology>(
     while let Ok(record) = kept.try_recv() {
         records.push(record);
     }
-    eprint!("{}", summary(&records, &engine.store.hosts().await?));
+    eprint!("{}", summary_of(&records, &*engine.store).await?);
     Ok(exit_code(&outcome))
 }
 

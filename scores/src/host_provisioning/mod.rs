@@ -11,7 +11,7 @@ mod observe;
 mod plan;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use harmony_core::boot::{BondPlan, Order, OrderId, OrderState};
@@ -34,6 +34,10 @@ pub use observe::Observed;
 pub struct HostProvisioningScore {
     /// The roles; each becomes the host name.
     pub roles: Vec<Role>,
+    /// Roles whose hosts hold a quorum together: of each group, one at a time is bundled, because its
+    /// network is interrupted for a moment.
+    #[serde(default)]
+    pub quorum_groups: Vec<BTreeSet<Role>>,
     /// Whether free hosts get the roles by themselves, in order of their serial numbers, when
     /// nobody watches who could assign them.
     pub assign_unattended: bool,
@@ -55,6 +59,7 @@ impl HostProvisioningScore {
     pub fn new(roles: impl IntoIterator<Item = Role>) -> Self {
         Self {
             roles: roles.into_iter().collect(),
+            quorum_groups: Vec::new(),
             assign_unattended: false,
             token_lifetime_s: 2 * 3600,
             install_limit_s: 1800,
@@ -62,6 +67,13 @@ impl HostProvisioningScore {
             flip_limit_s: 60,
             wait_limit_s: 1800,
         }
+    }
+
+    /// Names roles whose hosts hold a quorum together.
+    #[must_use]
+    pub fn with_quorum(mut self, roles: impl IntoIterator<Item = Role>) -> Self {
+        self.quorum_groups.push(roles.into_iter().collect());
+        self
     }
 
     /// Lets free hosts get the roles by themselves when nobody watches.

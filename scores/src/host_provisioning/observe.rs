@@ -1,6 +1,6 @@
 //! What provisioning looks at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use harmony_core::boot::{InstallProgress, Order, OrderId};
 use harmony_core::capability::{
@@ -29,7 +29,7 @@ pub struct Observed {
     pub(super) ports: BTreeMap<PortRef, PortStatus>,
     pub(super) reservations: Vec<Reservation>,
     pub(super) entries: BTreeMap<HostId, BootEntry>,
-    /// For each open order: whether this attempt's boot was begun, and how far it has come since.
+    /// For each open order: whether this attempt's boot was begun, and whether it failed since.
     pub(super) attempts: BTreeMap<OrderId, Attempt>,
 }
 
@@ -37,7 +37,8 @@ pub struct Observed {
 #[derive(Debug, Clone)]
 pub(super) struct Attempt {
     pub(super) boot: OneShot,
-    pub(super) progress: InstallProgress,
+    /// Why its installer gave up, if it did.
+    pub(super) failed: Option<String>,
 }
 
 impl Observed {
@@ -56,15 +57,7 @@ impl Observed {
         wanted.dedup();
         let ports = if wanted.is_empty() { Vec::new() } else { topology.get_port_status(&wanted).await? };
         cx.saw_ports(&ports).await?;
-        let mut attempts = BTreeMap::new();
-        for order in orders.iter().filter(|order| order.state.is_open()) {
-            let boot = store.one_shot(&boot_key(&order.id, order.attempt)).await?;
-            let progress = match boot {
-                OneShot::Never => InstallProgress::default(),
-                OneShot::Begun(since) | OneShot::Done(since) => progress_since(cx, order, since).await?,
-            };
-            attempts.insert(order.id.clone(), Attempt { boot, progress });
-        }
+        let attempts = read_attempts(cx, &orders).await?;
         Ok(Self {
             now: cx.clock.now(),
             attended: cx.attended,
@@ -77,11 +70,6 @@ impl Observed {
             entries: topology.boot_entries().await?.into_iter().map(|entry| (entry.host.clone(), entry)).collect(),
             attempts,
         })
-    }
-
-    /// The host's latest order.
-    pub(super) fn order_of(&self, host: &HostId) -> Option<&Order> {
-        self.orders.iter().rfind(|order| order.id.host == *host)
     }
 
     pub(super) fn facts(&self) -> BTreeMap<String, String> {
@@ -99,6 +87,35 @@ impl Observed {
         facts.extend(hosts.chain(orders).chain(reservations));
         facts
     }
+}
+
+/// The attempts of all open orders. Of most hosts nothing but their mark is read: failures are few.
+async fn read_attempts<T>(cx: &Context<'_, T>, orders: &[Order]) -> Result<BTreeMap<OrderId, Attempt>, ScoreError> {
+    let open: BTreeMap<String, &Order> = orders
+        .iter()
+        .filter(|order| order.state.is_open())
+        .map(|order| (boot_key(&order.id, order.attempt), order))
+        .collect();
+    let marks = cx.store.one_shots(&open.keys().cloned().collect::<Vec<_>>()).await?;
+    let begun = |boot: &OneShot| match boot {
+        OneShot::Never => None,
+        OneShot::Begun(since) | OneShot::Done(since) => Some(*since),
+    };
+    let failed = match marks.values().filter_map(begun).min() {
+        Some(first) => cx.store.failed_installations(first).await?,
+        None => BTreeSet::new(),
+    };
+    let mut attempts = BTreeMap::new();
+    for (key, order) in open {
+        let boot = marks.get(&key).copied().unwrap_or(OneShot::Never);
+        let since = begun(&boot).filter(|_| failed.contains(&order.id.host));
+        let failed = match since {
+            Some(since) => progress_since(cx, order, since).await?.failed,
+            None => None,
+        };
+        attempts.insert(order.id.clone(), Attempt { boot, failed });
+    }
+    Ok(attempts)
 }
 
 /// The evidence of the attempt that was begun at `since`.

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use futures::StreamExt;
 use futures::stream;
-use harmony_core::boot::Order;
+use harmony_core::boot::{Order, OrderState};
 use harmony_core::capability::{
     Bmc, DhcpServer, HostDiscovery, LldpNeighbour, MacTableEntry, PortStatus, PowerState, ProvisioningNetwork, Switch,
     Topology,
 };
 use harmony_core::error::FailureKind;
-use harmony_core::host::{BmcId, Host};
+use harmony_core::host::{BmcId, Host, HostId};
 use harmony_core::net::PortRef;
 use harmony_core::score::{Context, ScoreError};
 use jiff::Timestamp;
@@ -85,14 +85,22 @@ impl Observed {
             BmcSeen::Answers { power, .. } => (format!("power behind BMC {id}"), power.to_string()),
             BmcSeen::Silent(_) => (format!("power behind BMC {id}"), "not known".to_owned()),
         });
-        let ports = self.ports.iter().filter(|status| self.host_ports.contains(&status.port));
+        let host_ports: BTreeSet<&PortRef> = self.host_ports.iter().collect();
+        let ports = self.ports.iter().filter(|status| host_ports.contains(&status.port));
         let ports = ports.map(|status| (format!("port {}", status.port), status.mode.to_string()));
         hosts.chain(bmcs).chain(ports).collect()
     }
 
     /// What the witnesses say of a host's NICs.
     pub(super) fn witnesses(&self) -> witness::Sources<'_> {
-        witness::Sources { ports: &self.ports, mac_table: &self.mac_table, neighbours: &self.neighbours }
+        witness::Sources::new(&self.ports, &self.mac_table, &self.neighbours)
+    }
+
+    /// Hosts with an order whose system is on the disk.
+    pub(super) fn installed(&self) -> BTreeSet<&HostId> {
+        let is_installed =
+            |state: OrderState| matches!(state, OrderState::Installed | OrderState::Bonded | OrderState::Complete);
+        self.orders.iter().filter(|order| is_installed(order.state)).map(|order| &order.id.host).collect()
     }
 }
 

@@ -1,13 +1,15 @@
 //! What is missing in the inventory, and the steps that find it out. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use harmony_core::boot::{Effect, OrderState, Situation, Stage, compat};
+use harmony_core::boot::{Effect, PortKind, Situation, Stage, compat};
 use harmony_core::capability::PowerState;
 use harmony_core::host::{BmcId, Host, HostId, Lifecycle, PortWitness, WitnessKind, identity};
+use harmony_core::net::PortRef;
 use harmony_core::score::{Bound, Change, Deferred, Plan, Step};
 
 use super::observe::BmcSeen;
+use super::witness::Sources;
 use super::{Expected, InventoryAction, InventoryScore, Observed};
 
 /// LLDP is sent every 30 s by most switches: so long a host is read again until it has heard some.
@@ -23,12 +25,15 @@ pub(super) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAct
         step.bound = Bound::new(5, 30);
         plan.steps.push(step);
     }
-    for host in &seen.hosts {
-        trace_cables(seen, host, &mut plan);
+    let (witnesses, installed) = (seen.witnesses(), seen.installed());
+    // The NICs of an installed host are not plain: it shows its bond's MAC, on a LAG.
+    for host in seen.hosts.iter().filter(|host| !installed.contains(&host.id)) {
+        trace_cables(seen, &witnesses, host, &mut plan);
     }
     let known: Vec<&Host> = seen.hosts.iter().filter(|host| host.lifecycle != Lifecycle::Registered).collect();
+    let unclaimed = Unclaimed::of(seen);
     for (bmc, answer) in &seen.bmcs {
-        meet_bmc(score, seen, bmc, answer, &mut plan);
+        meet_bmc(score, seen, &unclaimed, bmc, answer, &mut plan);
     }
     let last =
         seen.evidence.last().map_or_else(|| "nothing was heard yet".to_owned(), |line| format!("last heard: {line}"));
@@ -78,20 +83,10 @@ fn record(
     }
 }
 
-/// Whether the host's NICs are plain now: an installed host shows its bond's MAC, on a LAG.
-fn is_live(seen: &Observed, host: &Host) -> bool {
-    let installed =
-        |state: OrderState| matches!(state, OrderState::Installed | OrderState::Bonded | OrderState::Complete);
-    !host.nics.is_empty() && !seen.orders.iter().any(|order| order.id.host == host.id && installed(order.state))
-}
-
-fn trace_cables(seen: &Observed, host: &Host, plan: &mut Plan<InventoryAction>) {
-    if !is_live(seen, host) {
-        return;
-    }
+fn trace_cables(seen: &Observed, witnesses: &Sources<'_>, host: &Host, plan: &mut Plan<InventoryAction>) {
     let mut unheard = Vec::new();
     for nic in host.nics.iter().filter(|nic| nic.carrier == Some(true)) {
-        let port = seen.witnesses().hear(host, nic);
+        let port = witnesses.hear(host, nic);
         if port != nic.port {
             let said = match port.verdict() {
                 PortWitness::Agreed(at) => format!("is plugged into {at}"),
@@ -127,7 +122,14 @@ fn trace_cables(seen: &Observed, host: &Host, plan: &mut Plan<InventoryAction>) 
     plan.steps.push(step);
 }
 
-fn meet_bmc(score: &InventoryScore, seen: &Observed, bmc: &BmcId, answer: &BmcSeen, plan: &mut Plan<InventoryAction>) {
+fn meet_bmc(
+    score: &InventoryScore,
+    seen: &Observed,
+    unclaimed: &Unclaimed,
+    bmc: &BmcId,
+    answer: &BmcSeen,
+    plan: &mut Plan<InventoryAction>,
+) {
     let (power, uuid) = match answer {
         BmcSeen::Answers { power, uuid } => (power, uuid),
         BmcSeen::Silent(why) => {
@@ -150,21 +152,45 @@ fn meet_bmc(score: &InventoryScore, seen: &Observed, bmc: &BmcId, answer: &BmcSe
             InventoryAction::RecordBmc { host: host.id.clone(), bmc: bmc.clone() },
         ));
     } else if score.power_on && *power == PowerState::Off {
-        power_on(score, seen, bmc, plan);
+        power_on(score, unclaimed, bmc, plan);
     }
 }
 
-/// A boot of a machine whose cables nobody knows: any port that no known host is behind may be its own.
-fn power_on(score: &InventoryScore, seen: &Observed, bmc: &BmcId, plan: &mut Plan<InventoryAction>) {
-    let claimed: Vec<_> = seen.hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.agreed()).collect();
-    let free =
-        seen.ports.iter().filter(|status| seen.host_ports.contains(&status.port) && !claimed.contains(&status.port));
-    let ports: BTreeMap<_, _> = free.map(|status| (status.port.clone(), status.mode.kind())).collect();
-    let closed: Vec<String> = ports
-        .iter()
-        .filter(|(_, kind)| !compat::compatible(Stage::Firmware, **kind))
-        .map(|(port, _)| port.to_string())
-        .collect();
+/// The ports that no known host is behind: any of them may be that of a machine whose cables nobody knows.
+struct Unclaimed {
+    /// Over these it could not boot.
+    closed: Vec<String>,
+    /// One port of each kind, for the invariant: this plan changes no port, and asks for nothing but the kind.
+    kinds: BTreeMap<PortRef, PortKind>,
+}
+
+impl Unclaimed {
+    fn of(seen: &Observed) -> Self {
+        let claimed: BTreeSet<_> =
+            seen.hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.agreed()).collect();
+        let host_ports: BTreeSet<&PortRef> = seen.host_ports.iter().collect();
+        let is_free = |port: &PortRef| host_ports.contains(port) && !claimed.contains(port);
+        let free: BTreeMap<&PortRef, PortKind> = seen
+            .ports
+            .iter()
+            .filter(|status| is_free(&status.port))
+            .map(|status| (&status.port, status.mode.kind()))
+            .collect();
+        let closed = free.iter().filter(|(_, kind)| !compat::compatible(Stage::Firmware, **kind));
+        let closed = closed.map(|(port, _)| port.to_string()).collect();
+        let mut kinds: BTreeMap<PortRef, PortKind> = BTreeMap::new();
+        for (port, kind) in free {
+            if kinds.values().all(|known| *known != kind) {
+                kinds.insert(port.clone(), kind);
+            }
+        }
+        Self { closed, kinds }
+    }
+}
+
+/// A boot of a machine whose cables nobody knows.
+fn power_on(score: &InventoryScore, unclaimed: &Unclaimed, bmc: &BmcId, plan: &mut Plan<InventoryAction>) {
+    let Unclaimed { closed, kinds } = unclaimed;
     if !closed.is_empty() {
         plan.deferred.push(Deferred {
             key: format!("bmc/{bmc}/ports"),
@@ -181,7 +207,7 @@ fn power_on(score: &InventoryScore, seen: &Observed, bmc: &BmcId, plan: &mut Pla
         return;
     }
     let stand_in = HostId::derive(&format!("bmc {bmc}"), 0);
-    plan.situations.insert(stand_in.clone(), Situation { stage: Stage::Idle, ports });
+    plan.situations.insert(stand_in.clone(), Situation { stage: Stage::Idle, ports: kinds.clone() });
     plan.steps.push(Step {
         key: format!("bmc/{bmc}/power-on"),
         target: format!("BMC {bmc}"),

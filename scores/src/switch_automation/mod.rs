@@ -17,7 +17,7 @@ use harmony_core::score::{Change, Context, Plan, Score, ScoreError, StepContext}
 use serde::{Deserialize, Serialize};
 
 pub use plan::Observed;
-pub(crate) use plan::stage_of;
+pub(crate) use plan::{latest, stage_of};
 
 /// Wants ports in access mode, and groups of ports in LACP mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

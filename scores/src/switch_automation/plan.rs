@@ -1,8 +1,8 @@
 //! Which ports differ from what is wanted, and whether a host allows the change. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use harmony_core::boot::{Effect, Order, OrderState, Situation, Stage};
+use harmony_core::boot::{Effect, Order, OrderState, PortKind, Situation, Stage};
 use harmony_core::capability::{LagSpec, PortMode, PortStatus};
 use harmony_core::host::{Host, HostId};
 use harmony_core::net::{PortRef, SwitchId, VlanId};
@@ -19,18 +19,23 @@ pub struct Observed {
 }
 
 /// What runs on a host, by its latest order.
-pub(crate) fn stage_of(host: &HostId, orders: &[Order]) -> Stage {
-    match orders.iter().rfind(|order| order.id.host == *host).map(|order| order.state) {
+pub(crate) fn stage_of(order: Option<&Order>) -> Stage {
+    match order.map(|order| order.state) {
         Some(OrderState::Bonded | OrderState::Complete) => Stage::Bonded,
         _ => Stage::Plain,
     }
 }
 
+/// Each host's latest order, of orders that are sorted by id.
+pub(crate) fn latest(orders: &[Order]) -> BTreeMap<&HostId, &Order> {
+    orders.iter().map(|order| (&order.id.host, order)).collect()
+}
+
 impl Observed {
     pub(super) fn new(ports: Vec<PortStatus>, hosts: &[Host], orders: &[Order]) -> Self {
-        let mut owners = BTreeMap::new();
+        let (mut owners, latest) = (BTreeMap::new(), latest(orders));
         for host in hosts {
-            let stage = stage_of(&host.id, orders);
+            let stage = stage_of(latest.get(&host.id).copied());
             for port in host.nics.iter().filter_map(|nic| nic.port.agreed()) {
                 owners.insert(port, (host.id.clone(), stage));
             }
@@ -68,11 +73,12 @@ impl Observed {
 
     pub(super) fn plan(&self, score: &SwitchAutomationScore) -> Plan<SwitchAction> {
         let mut plan = Plan::default();
+        let kinds: BTreeMap<&PortRef, PortKind> =
+            self.ports.iter().map(|status| (&status.port, status.mode.kind())).collect();
         for (port, (host, stage)) in &self.owners {
-            let kind = self.ports.iter().find(|status| status.port == *port).map(|status| status.mode.kind());
             let idle = || Situation { stage: *stage, ports: BTreeMap::new() };
             let situation = plan.situations.entry(host.clone()).or_insert_with(idle);
-            situation.ports.extend(kind.map(|kind| (port.clone(), kind)));
+            situation.ports.extend(kinds.get(port).map(|kind| (port.clone(), *kind)));
         }
         for (key, (ports, vlan)) in self.access_changes(score) {
             let sentence = format!("put {} in access mode, VLAN {vlan}", count(&ports));
@@ -110,8 +116,8 @@ impl Observed {
         let mut switches: Vec<&SwitchId> = ports.iter().map(|port| &port.switch).collect();
         switches.dedup();
         let names = switches.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let facts = self.facts();
-        let expects = ports.iter().filter_map(|port| facts.get_key_value(&port_fact(port)));
+        let wanted: BTreeSet<&PortRef> = ports.iter().collect();
+        let expects = self.ports.iter().filter(|status| wanted.contains(&status.port));
         let mut effects: BTreeMap<&HostId, Vec<PortRef>> = BTreeMap::new();
         for port in ports {
             if let Some((host, _)) = self.owners.get(port) {
@@ -122,7 +128,7 @@ impl Observed {
             target: format!("switch {names}"),
             sentence,
             changes: Vec::new(),
-            expects: expects.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            expects: expects.map(|status| (port_fact(&status.port), status.mode.to_string())).collect(),
             after: Vec::new(),
             bound: Bound::new(3, 60),
             budgets: switches.iter().map(|id| format!("switch/{id}")).collect(),

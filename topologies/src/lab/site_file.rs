@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use harmony_drivers::bmc::ipmi::{IpmiSpec, PasswordSource};
+use harmony_drivers::bmc::PasswordSource;
+use harmony_drivers::bmc::ipmi::IpmiSpec;
 use harmony_drivers::dhcp::dnsmasq::{DnsmasqSpec, InterfaceName};
 use harmony_drivers::host::ssh::SshSpec;
 use harmony_drivers::switch::openvswitch::OpenVswitchSpec;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use harmony_core::error::DeviceError;
 use harmony_drivers::dhcp::dnsmasq::DnsmasqConfigError;
-use harmony_drivers::host::ssh::SshKeyError;
+use harmony_drivers::host::ssh::{KnownHostsError, SshKeyError};
 
 /// A site that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ pub enum SiteError {
     /// Harmony's SSH key cannot be read or made.
     #[error("failed to prepare SSH")]
     Ssh(#[from] SshKeyError),
+    /// The pinned host keys cannot be changed.
+    #[error("failed to change the pinned SSH host keys")]
+    KnownHosts(#[from] KnownHostsError),
     /// A driver refuses its values or credentials.
     #[error(transparent)]
     Device(DeviceError),

@@ -8,11 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use harmony_core::capability::{AddressRange, NetworkPlan};
-use harmony_core::host::BmcId;
+use harmony_core::host::{BmcId, HostId};
 use harmony_core::net::{PortRef, SwitchId, VlanId};
-use harmony_drivers::bmc::ipmi::{IpmiSpec, PasswordSource};
+use harmony_drivers::bmc::ipmi::IpmiSpec;
+use harmony_drivers::bmc::redfish::{NetworkBoot, RedfishSpec};
 use harmony_drivers::dhcp::dnsmasq::DnsmasqSpec;
-use harmony_drivers::host::ssh::SshSpec;
+use harmony_drivers::host::ssh::{Ssh, SshSpec};
+use harmony_drivers::switch::cisco_ios::CiscoIosSpec;
 use harmony_drivers::switch::openvswitch::OpenVswitchSpec;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -79,6 +81,9 @@ pub struct NetworkSection {
 pub enum SwitchSpec {
     /// Open vSwitch.
     OpenVswitch(OpenVswitchSpec),
+    /// Cisco IOS and IOS-XE, over SSH.
+    #[serde(rename = "cisco_ios")]
+    CiscoIos(CiscoIosSpec),
 }
 
 /// The DHCP server and its driver.
@@ -87,6 +92,8 @@ pub enum SwitchSpec {
 pub enum DhcpSpec {
     /// A dnsmasq that Harmony starts and owns.
     Dnsmasq(DnsmasqSpec),
+    /// A server whose driver the program brings, that opens the site.
+    Program,
 }
 
 /// A BMC and its driver.
@@ -95,6 +102,8 @@ pub enum DhcpSpec {
 pub enum BmcSpec {
     /// IPMI 2.0, through ipmitool.
     Ipmi(IpmiSpec),
+    /// Redfish.
+    Redfish(RedfishSpec),
 }
 
 /// The live environment that unknown hosts boot.
@@ -183,9 +192,22 @@ impl SiteFile {
         if let Some(token) = &mut file.agent.token_file {
             *token = folder.join(&*token);
         }
-        for BmcSpec::Ipmi(spec) in file.bmc.values_mut() {
-            if let PasswordSource::File(path) = &mut spec.password {
-                *path = folder.join(&*path);
+        for spec in file.switch.values_mut() {
+            match spec {
+                SwitchSpec::OpenVswitch(_) => {}
+                SwitchSpec::CiscoIos(spec) => spec.resolve(folder),
+            }
+        }
+        let http_boot_uri = file.uefi_boot_url();
+        for spec in file.bmc.values_mut() {
+            match spec {
+                BmcSpec::Ipmi(spec) => spec.password.resolve(folder),
+                BmcSpec::Redfish(spec) => {
+                    spec.resolve(folder);
+                    if spec.network_boot == NetworkBoot::Http && spec.http_boot_uri.is_none() {
+                        spec.http_boot_uri = Some(http_boot_uri.clone());
+                    }
+                }
             }
         }
         Ok(file)
@@ -228,8 +250,11 @@ impl SiteFile {
         let network = &self.network;
         let range = |[first, last]: [Ipv4Addr; 2]| AddressRange { first, last };
         let ports = self.switch.iter().flat_map(|(id, spec)| {
-            let SwitchSpec::OpenVswitch(spec) = spec;
-            spec.host_ports.iter().map(|port| PortRef::new(id.clone(), port.clone()))
+            let host_ports = match spec {
+                SwitchSpec::OpenVswitch(spec) => &spec.host_ports,
+                SwitchSpec::CiscoIos(spec) => &spec.host_ports,
+            };
+            host_ports.iter().map(|port| PortRef::new(id.clone(), port.clone()))
         });
         NetworkPlan {
             cidr: IpNet::V4(network.cidr),
@@ -239,6 +264,20 @@ impl SiteFile {
             hosts: range(network.hosts),
             host_ports: ports.collect(),
         }
+    }
+
+    /// Drops the SSH host keys that are pinned for a host; how many there were.
+    ///
+    /// # Errors
+    /// If the file of pins cannot be read or written.
+    pub fn forget_host_keys(&self, host: &HostId) -> Result<usize, SiteError> {
+        Ok(Ssh::forget_host_keys(&self.site.state, host)?)
+    }
+
+    /// What UEFI HTTP Boot loads.
+    #[must_use]
+    pub fn uefi_boot_url(&self) -> String {
+        format!("http://{}/os/ipxe.efi", self.boot_address())
     }
 
     /// Where hosts reach the boot server.
@@ -251,4 +290,46 @@ impl SiteFile {
 /// Kernel arguments as a list.
 pub(super) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use harmony_drivers::bmc::PasswordSource;
+
+    use super::*;
+
+    /// The example of the reference, with its comments' alternatives where they are wanted.
+    fn reference(more: &[(&str, &str)]) -> SiteFile {
+        let page = include_str!("../../../docs/reference/site.md");
+        let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+        let text = more.iter().fold(text.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        });
+        SiteFile::parse(&text, Path::new("site.toml"), Path::new("/site")).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    #[test]
+    fn the_example_of_the_reference_is_understood() {
+        let file = reference(&[]);
+        let Some(BmcSpec::Redfish(spec)) = file.bmc.get(&"node-b".parse().expect("valid")) else { panic!("{file:?}") };
+        assert_eq!(spec.base_url(), "https://10.10.1.12");
+        assert_eq!(spec.password, PasswordSource::File("/site/bmc/node-b.password".into()));
+        assert_eq!((spec.network_boot, spec.http_boot_uri.as_deref()), (NetworkBoot::Pxe, None));
+    }
+
+    #[test]
+    fn uefi_http_boot_loads_ipxe_from_the_boot_server_unless_told() {
+        let http = ("# network_boot = \"http\"", "network_boot = \"http\"");
+        let uri = |file: SiteFile| match file.bmc.get(&"node-b".parse().expect("valid")) {
+            Some(BmcSpec::Redfish(spec)) => spec.http_boot_uri.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(uri(reference(&[http])).as_deref(), Some("http://10.10.0.1:8080/os/ipxe.efi"));
+        let own = (
+            "# http_boot_uri = \"http://10.10.0.1:8080/os/ipxe.efi\"",
+            "http_boot_uri = \"https://boot.example/x.efi\"",
+        );
+        assert_eq!(uri(reference(&[http, own])).as_deref(), Some("https://boot.example/x.efi"));
+    }
 }

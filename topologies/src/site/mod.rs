@@ -2,25 +2,28 @@
 //!
 //! Read next: `file` for the shape of `site.toml`.
 
+mod boot;
+mod dhcp;
 mod error;
 mod file;
 mod image;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use harmony_boot::{BootConfig, BootServer, StorePxe, TftpConfig};
+use harmony_boot::{BootConfig, StorePxe, TftpConfig};
 use harmony_core::capability::{
     AgentReply, Bmc, BmcSet, BootDevice, BootEntry, CommandOutput, DhcpServer, HostControl, HostDiscovery, HostTarget,
     InstallSource, LagSpec, Lease, LldpNeighbour, MacTableEntry, NetworkPlan, PortStatus, PowerAction, PowerState,
     ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet, Topology,
 };
 use harmony_core::clock::SharedClock;
-use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
+use harmony_core::error::DeviceResult;
 use harmony_core::host::{BmcId, Firmware, HostId};
 use harmony_core::net::{Hostname, MacAddress, PortRef, VlanId};
 use harmony_core::report::AGENT_PORT;
@@ -28,15 +31,18 @@ use harmony_core::secret::Secret;
 use harmony_core::store::SharedStore;
 use harmony_drivers::WriteLog;
 use harmony_drivers::bmc::ipmi::Ipmi;
+use harmony_drivers::bmc::redfish::Redfish;
 use harmony_drivers::dhcp::dnsmasq::{BootFiles, Dnsmasq, DnsmasqConfig};
 use harmony_drivers::host::discovery::NetworkDiscovery;
 use harmony_drivers::host::ssh::Ssh;
+use harmony_drivers::switch::cisco_ios::CiscoIos;
 use harmony_drivers::switch::openvswitch::OpenVswitch;
 use harmony_templates::LiveEnvironment;
 use ipnet::Ipv4Net;
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use boot::BootService;
+use dhcp::SiteDhcp;
 pub use error::SiteError;
 pub use file::{
     AgentSection, BmcSpec, BootSection, DhcpSpec, LiveFlavour, NetworkSection, SiteFile, SiteSection, SwitchSpec,
@@ -46,16 +52,14 @@ pub use file::{
 pub struct SiteTopology {
     file: SiteFile,
     network: NetworkPlan,
-    store: SharedStore,
-    clock: SharedClock,
     switches: SwitchSet,
     bmcs: BmcSet,
-    dhcp: Dnsmasq,
+    dhcp: SiteDhcp,
     pxe: StorePxe,
     control: Ssh,
     discovery: NetworkDiscovery,
     agent_token: Option<Secret>,
-    boot: Mutex<Option<BootServer>>,
+    boot: BootService,
     writes: WriteLog,
 }
 
@@ -65,39 +69,54 @@ impl SiteTopology {
     /// # Errors
     /// Values that a driver refuses, and credentials that cannot be read.
     pub fn new(file: SiteFile, store: SharedStore, clock: SharedClock) -> Result<Self, SiteError> {
+        Self::with_dhcp(file, store, clock, Arc::new(dhcp::NotGiven))
+    }
+
+    /// The same for a file with `driver = "program"` in `[dhcp]`, with the program's own driver of its
+    /// DHCP server. Where the file names another driver, that one is used.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn with_dhcp(
+        file: SiteFile,
+        store: SharedStore,
+        clock: SharedClock,
+        dhcp: Arc<dyn DhcpServer>,
+    ) -> Result<Self, SiteError> {
         let writes = WriteLog::default();
         let mut switches = SwitchSet::default();
-        for (id, SwitchSpec::OpenVswitch(spec)) in &file.switch {
-            let driver = OpenVswitch::new(id.clone(), spec.clone(), writes.clone());
-            switches.insert(id.clone(), Arc::new(driver));
+        for (id, spec) in &file.switch {
+            let switch: Arc<dyn Switch> = match spec {
+                SwitchSpec::OpenVswitch(spec) => Arc::new(OpenVswitch::new(id.clone(), spec.clone(), writes.clone())),
+                SwitchSpec::CiscoIos(spec) => {
+                    Arc::new(CiscoIos::new(id.clone(), spec.clone(), &file.site.state, writes.clone()))
+                }
+            };
+            switches.insert(id.clone(), switch);
         }
         let mut bmcs = BmcSet::default();
-        for (id, BmcSpec::Ipmi(spec)) in &file.bmc {
-            bmcs.insert(id.clone(), Arc::new(Ipmi::new(id.clone(), spec.clone(), writes.clone())));
+        for (id, spec) in &file.bmc {
+            let bmc: Arc<dyn Bmc> = match spec {
+                BmcSpec::Ipmi(spec) => Arc::new(Ipmi::new(id.clone(), spec.clone(), writes.clone())),
+                BmcSpec::Redfish(spec) => {
+                    Arc::new(Redfish::new(id.clone(), spec.clone(), &file.site.state, writes.clone()))
+                }
+            };
+            bmcs.insert(id.clone(), bmc);
         }
         let agent_token = file.agent.token_file.as_ref().map(read_secret).transpose()?;
-        let DhcpSpec::Dnsmasq(dhcp) = file.dhcp.clone();
-        let dhcp = Dnsmasq::new(dhcp, dnsmasq_config(&file)?, writes.clone())?;
+        let dhcp = match &file.dhcp {
+            DhcpSpec::Dnsmasq(spec) => {
+                SiteDhcp::Dnsmasq(Box::new(Dnsmasq::new(spec.clone(), dnsmasq_config(&file)?, writes.clone())?))
+            }
+            DhcpSpec::Program => SiteDhcp::Program(dhcp),
+        };
         let control = Ssh::new(file.ssh.clone(), &file.site.state, writes.clone())?;
         let discovery =
             NetworkDiscovery::new(file.network.cidr, AGENT_PORT, agent_token.clone()).map_err(SiteError::Device)?;
         let (network, pxe) = (file.network_plan(), StorePxe::new(store.clone()));
-        let boot = Mutex::new(None);
-        Ok(Self {
-            file,
-            network,
-            store,
-            clock,
-            switches,
-            bmcs,
-            dhcp,
-            pxe,
-            control,
-            discovery,
-            agent_token,
-            boot,
-            writes,
-        })
+        let boot = BootService::new(&file, store, clock);
+        Ok(Self { file, network, switches, bmcs, dhcp, pxe, control, discovery, agent_token, boot, writes })
     }
 
     /// The site's file.
@@ -118,7 +137,12 @@ impl SiteTopology {
         let boot = &self.file.boot;
         let mut lines = vec![format!("boot server: http://{}/boot.ipxe", self.file.boot_address())];
         lines.extend(boot.tftp.map(|tftp| format!("TFTP: {tftp}, files in {}", boot.tftp_root.display())));
-        lines.push(format!("DHCP: dnsmasq, files in {}", self.file.site.state.join("dnsmasq").display()));
+        lines.push(match &self.dhcp {
+            SiteDhcp::Dnsmasq(_) => {
+                format!("DHCP: dnsmasq, files in {}", self.file.site.state.join("dnsmasq").display())
+            }
+            SiteDhcp::Program(_) => "DHCP: a server of its own".to_owned(),
+        });
         lines
     }
 
@@ -127,10 +151,33 @@ impl SiteTopology {
     /// # Errors
     /// If the DHCP server cannot be stopped.
     pub async fn stop_services(&self) -> DeviceResult<()> {
-        if let Some(server) = self.boot.lock().await.take() {
-            server.shutdown().await;
-        }
+        self.boot.stop().await;
         self.dhcp.stop().await
+    }
+
+    /// From now on [`prepare`](Topology::prepare) runs the boot server in a process of its own, which
+    /// goes on when this one is killed, and is adopted by the next; it ends with the last that uses it
+    /// and ends in order. `program` makes the command that starts it: a program that opens this site
+    /// and calls [`run_boot_server`](Self::run_boot_server). A server that runs already is adopted.
+    #[must_use]
+    pub fn with_boot_server_apart(mut self, program: impl Fn() -> Command + Send + Sync + 'static) -> Self {
+        self.boot.apart(Arc::new(program));
+        self
+    }
+
+    /// Runs the boot server here until `stop` is through, for programs that find it.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub async fn run_boot_server(&self, stop: impl Future<Output = ()>) -> DeviceResult<()> {
+        self.boot.run(self.boot_config(), stop).await
+    }
+
+    /// Drivers of the file count their writes themselves.
+    fn count_dhcp_write(&self, hostname: &Hostname) {
+        if let SiteDhcp::Program(_) = self.dhcp {
+            self.writes.record("dhcp", &self.file.site.name, format!("reservation of {hostname}"));
+        }
     }
 
     fn boot_config(&self) -> BootConfig {
@@ -146,10 +193,10 @@ impl SiteTopology {
         };
         BootConfig {
             http: boot.listen,
-            tftp: boot.tftp.map(|listen| TftpConfig { listen, root: boot.tftp_root.clone() }),
+            tftp: boot.tftp.map(|listen| TftpConfig { listen, root: boot.tftp_root.clone().into() }),
             base_url: Some(format!("http://{}", self.file.boot_address())),
-            assets: boot.assets.clone(),
-            agent: boot.agent.clone(),
+            assets: boot.assets.clone().into(),
+            agent: boot.agent.clone().into(),
             authorized_keys: self.control.public_key(),
             live,
             live_args: file::words(&boot.live_args),
@@ -182,7 +229,7 @@ fn dnsmasq_config(file: &SiteFile) -> Result<DnsmasqConfig, SiteError> {
             tftp: network.address,
             bios: "undionly.kpxe".to_owned(),
             efi64: "ipxe.efi".to_owned(),
-            efi64_url: format!("{base}/os/ipxe.efi"),
+            efi64_url: file.uefi_boot_url(),
         },
     })
 }
@@ -194,17 +241,7 @@ impl Topology for SiteTopology {
     }
 
     async fn prepare(&self) -> DeviceResult<()> {
-        let mut boot = self.boot.lock().await;
-        if boot.is_none() {
-            let config = self.boot_config();
-            let listen = config.http;
-            let server = BootServer::start(config, self.store.clone(), self.clock.clone()).await.map_err(|source| {
-                DeviceError::new(FailureKind::Rejected, format!("failed to start the boot server on {listen}"))
-                    .because(source)
-                    .hint("is another harmony serving this site? its address is [boot] in the site file")
-            })?;
-            *boot = Some(server);
-        }
+        self.boot.ensure_running(self.boot_config()).await?;
         self.dhcp.ensure_running().await
     }
 
@@ -262,22 +299,24 @@ impl Switch for SiteTopology {
 #[async_trait]
 impl DhcpServer for SiteTopology {
     async fn reservations(&self) -> DeviceResult<Vec<Reservation>> {
-        self.dhcp.reservations().await
+        self.dhcp.server().reservations().await
     }
     async fn set_reservation(&self, reservation: &Reservation) -> DeviceResult<()> {
-        self.dhcp.set_reservation(reservation).await
+        self.count_dhcp_write(&reservation.hostname);
+        self.dhcp.server().set_reservation(reservation).await
     }
     async fn remove_reservation(&self, hostname: &Hostname) -> DeviceResult<()> {
-        self.dhcp.remove_reservation(hostname).await
+        self.count_dhcp_write(hostname);
+        self.dhcp.server().remove_reservation(hostname).await
     }
     async fn leases(&self) -> DeviceResult<Vec<Lease>> {
-        self.dhcp.leases().await
+        self.dhcp.server().leases().await
     }
     async fn recent_log(&self, mac: MacAddress, limit: usize) -> DeviceResult<Vec<String>> {
-        self.dhcp.recent_log(mac, limit).await
+        self.dhcp.server().recent_log(mac, limit).await
     }
     fn reservation_record(&self, reservation: &Reservation) -> (String, String) {
-        self.dhcp.reservation_record(reservation)
+        self.dhcp.server().reservation_record(reservation)
     }
 }
 
@@ -341,13 +380,5 @@ impl HostDiscovery for SiteTopology {
     }
     async fn fetch_report(&self, address: IpAddr) -> DeviceResult<AgentReply> {
         self.discovery.fetch_report(address).await
-    }
-}
-
-/// The address of the boot server, for those who wait for it.
-impl SiteTopology {
-    /// Where the boot server answers, once it runs.
-    pub async fn boot_server(&self) -> Option<SocketAddr> {
-        self.boot.lock().await.as_ref().map(BootServer::http_addr)
     }
 }

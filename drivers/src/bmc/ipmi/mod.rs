@@ -24,7 +24,8 @@ use uuid::Uuid;
 use crate::WriteLog;
 use crate::transport::process::{ProcessError, Program};
 use answer::Failure;
-pub use spec::{IpmiSpec, PasswordError, PasswordSource};
+pub use spec::IpmiSpec;
+use spec::MAX_PASSWORD_BYTES;
 
 /// Name of this driver in the site file and in the [`WriteLog`].
 pub const DRIVER: &str = "ipmi";
@@ -80,7 +81,7 @@ impl Ipmi {
 
     /// Runs one command, again while the BMC is busy. `Ok(Err(_))` is ipmitool's own failure.
     async fn ask(&self, operation: &str, command: &[&str]) -> DeviceResult<Result<String, (Failure, ProcessError)>> {
-        let password = self.spec.password.read().map_err(|error| {
+        let password = self.spec.password.read(MAX_PASSWORD_BYTES).map_err(|error| {
             DeviceError::new(FailureKind::Invalid, operation)
                 .hint("it holds the BMC's password in its first line")
                 .because(error)

@@ -1,14 +1,14 @@
 //! What the site file says of a BMC that speaks IPMI 2.0 over LAN.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use harmony_core::net::Hostname;
-use harmony_core::secret::Secret;
 use serde::{Deserialize, Serialize};
 
+use crate::bmc::PasswordSource;
+
 /// Longest password of IPMI 2.0, in bytes. Source: IPMI 2.0 section 22.30.
-const MAX_PASSWORD_BYTES: usize = 20;
+pub(super) const MAX_PASSWORD_BYTES: usize = 20;
 
 /// `[bmc.NAME]` with `driver = "ipmi"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,35 +25,6 @@ pub struct IpmiSpec {
     /// Cipher suite, 3 by default, which most BMCs have; 17 is stronger where there.
     /// Source: IPMI 2.0 table 22-20.
     pub cipher_suite: u8,
-}
-
-/// Where a password is; it never stands in the site file itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PasswordSource {
-    /// The first line of a file.
-    File(PathBuf),
-    /// An environment variable of this process.
-    Environment(String),
-}
-
-/// Why there is no password.
-#[derive(Debug, thiserror::Error)]
-pub enum PasswordError {
-    /// The file cannot be read.
-    #[error("failed to read the password file {}", .path.display())]
-    File {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The variable is not set, or no text.
-    #[error("the environment variable `{0}`, which holds the password, is not set")]
-    Environment(String),
-    /// Empty, or longer than IPMI can say.
-    #[error("the password in {0} is empty or longer than {MAX_PASSWORD_BYTES} bytes")]
-    Length(String),
 }
 
 /// As the site file says it.
@@ -92,11 +63,7 @@ impl TryFrom<Table> for IpmiSpec {
         if user.is_empty() || user.len() > 16 || !user.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("`user`: 1 to 16 printable characters without blanks are allowed".to_owned());
         }
-        let password = match (password_file, password_env) {
-            (Some(path), None) => PasswordSource::File(path),
-            (None, Some(name)) => PasswordSource::Environment(name),
-            _ => return Err("exactly one of `password_file` and `password_env` is needed".to_owned()),
-        };
+        let password = PasswordSource::one_of(password_file, password_env)?;
         Ok(Self { address, port, user, password, cipher_suite })
     }
 }
@@ -104,41 +71,8 @@ impl TryFrom<Table> for IpmiSpec {
 impl From<IpmiSpec> for Table {
     fn from(spec: IpmiSpec) -> Self {
         let IpmiSpec { address, port, user, password, cipher_suite } = spec;
-        let (password_file, password_env) = match password {
-            PasswordSource::File(path) => (Some(path), None),
-            PasswordSource::Environment(name) => (None, Some(name)),
-        };
+        let (password_file, password_env) = password.into_keys();
         Self { address, port, user, password_file, password_env, cipher_suite }
-    }
-}
-
-impl PasswordSource {
-    /// The password, read anew each time, so that a changed file needs no new run.
-    pub(super) fn read(&self) -> Result<Secret, PasswordError> {
-        let text = match self {
-            Self::File(path) => {
-                let mut text = String::new();
-                let read = std::fs::File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
-                read.map_err(|source| PasswordError::File { path: path.clone(), source })?;
-                text
-            }
-            Self::Environment(name) => std::env::var(name).map_err(|_| PasswordError::Environment(name.clone()))?,
-        };
-        let password = text.lines().next().unwrap_or_default();
-        if (1..=MAX_PASSWORD_BYTES).contains(&password.len()) {
-            Ok(Secret::new(password))
-        } else {
-            Err(PasswordError::Length(self.to_string()))
-        }
-    }
-}
-
-impl std::fmt::Display for PasswordSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Environment(name) => write!(f, "the environment variable {name}"),
-        }
     }
 }
 
@@ -173,23 +107,5 @@ mod tests {
             let found = toml::from_str::<IpmiSpec>(text).expect_err(text).to_string();
             assert!(found.contains(error), "{found}");
         }
-    }
-
-    #[test]
-    fn a_password_is_the_first_line_of_its_file() {
-        let file = tempfile::NamedTempFile::new().expect("file");
-        let source = PasswordSource::File(file.path().to_owned());
-        std::fs::write(file.path(), "hunter2\n").expect("written");
-        assert_eq!(source.read().expect("read"), Secret::new("hunter2"));
-        for text in ["", "\nx", "a password of more than twenty bytes"] {
-            std::fs::write(file.path(), text).expect("written");
-            let error = source.read().expect_err(text).to_string();
-            assert_eq!(error, format!("the password in {} is empty or longer than 20 bytes", file.path().display()));
-        }
-        let absent = PasswordSource::Environment("HARMONY_NO_SUCH_VARIABLE".into()).read().expect_err("not set");
-        assert_eq!(
-            absent.to_string(),
-            "the environment variable `HARMONY_NO_SUCH_VARIABLE`, which holds the password, is not set"
-        );
     }
 }

@@ -1,4 +1,5 @@
-//! Host keys as they were first seen: `HOST STAGE ALGORITHM KEY`, a line each.
+//! Host keys as they were first seen: `HOST STAGE ALGORITHM KEY`, or `switch NAME ALGORITHM KEY`, a
+//! line each.
 //!
 //! The key of an installed system is pinned: it was made on that disk, and another one there later
 //! means another system or somebody in between. The live environment makes new keys at every boot,
@@ -48,7 +49,7 @@ pub enum KnownHostsError {
 
 /// The file of pins.
 #[derive(Debug)]
-pub(super) struct KnownHosts {
+pub(crate) struct KnownHosts {
     path: PathBuf,
 }
 
@@ -60,11 +61,11 @@ fn name(host: &HostId, stage: &LoginStage) -> String {
 }
 
 impl KnownHosts {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -80,7 +81,12 @@ impl KnownHosts {
 
     /// The key that was seen of this system.
     pub(super) fn seen(&self, host: &HostId, stage: &LoginStage) -> Result<Option<PublicKey>, KnownHostsError> {
-        let prefix = format!("{} ", name(host, stage));
+        self.seen_of(&name(host, stage))
+    }
+
+    /// The key that was seen of what has this name: two words.
+    pub(crate) fn seen_of(&self, name: &str) -> Result<Option<PublicKey>, KnownHostsError> {
+        let prefix = format!("{name} ");
         let text = self.read()?;
         let Some((index, line)) = text.lines().enumerate().find(|(_, line)| line.starts_with(&prefix)) else {
             return Ok(None);
@@ -91,26 +97,57 @@ impl KnownHosts {
 
     /// Keeps a key. One that is there for the same system is replaced.
     pub(super) fn keep(&self, host: &HostId, stage: &LoginStage, key: &PublicKey) -> Result<(), KnownHostsError> {
+        self.keep_of(&name(host, stage), key)
+    }
+
+    /// Keeps the key of what has this name: two words.
+    pub(crate) fn keep_of(&self, name: &str, key: &PublicKey) -> Result<(), KnownHostsError> {
         let failed = |source| KnownHostsError::Write { path: self.path.clone(), source };
         let key = PublicKey::new(key.key_data().clone(), "")
             .to_openssh()
             .map_err(|error| failed(std::io::Error::other(error)))?;
-        let wanted = format!("{} {}", name(host, stage), key.trim_end());
+        let wanted = format!("{name} {}", key.trim_end());
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        // Other processes keep pins here too.
-        let lock = std::fs::File::create(self.path.with_extension("lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let _lock = self.lock()?;
         let text = self.read()?;
         if text.lines().any(|line| line == wanted) {
             return Ok(());
         }
-        let prefix = format!("{} ", name(host, stage));
-        let others = text.lines().filter(|line| !line.starts_with(&prefix)).map(|line| format!("{line}\n"));
-        let text: String = others.chain([format!("{wanted}\n")]).collect();
+        let prefix = format!("{name} ");
+        let others = text.lines().filter(|line| !line.starts_with(&prefix));
+        self.write(others.chain([wanted.as_str()]))
+    }
+
+    /// Drops all keys of a host; how many there were.
+    pub(super) fn forget(&self, host: &HostId) -> Result<usize, KnownHostsError> {
+        if !self.path.exists() {
+            return Ok(0);
+        }
+        let _lock = self.lock()?;
+        let text = self.read()?;
+        let prefix = format!("{host} ");
+        let forgotten = text.lines().filter(|line| line.starts_with(&prefix)).count();
+        if forgotten > 0 {
+            self.write(text.lines().filter(|line| !line.starts_with(&prefix)))?;
+        }
+        Ok(forgotten)
+    }
+
+    /// Held while the file is changed: other processes keep pins here too.
+    fn lock(&self) -> Result<std::fs::File, KnownHostsError> {
+        let failed = |source| KnownHostsError::Write { path: self.path.clone(), source };
+        let lock = std::fs::File::create(self.path.with_extension("lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(lock)
+    }
+
+    fn write<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Result<(), KnownHostsError> {
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
         let fresh = self.path.with_extension("new");
-        std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &self.path)).map_err(failed)
+        let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &self.path));
+        written.map_err(|source| KnownHostsError::Write { path: self.path.clone(), source })
     }
 }
 
@@ -143,6 +180,21 @@ mod tests {
         assert_eq!(known.seen(&b, &stages[1]).expect("read"), None);
         known.keep(&a, &stages[0], &keys[1]).expect("the next boot's key");
         assert_eq!(std::fs::read_to_string(known.path()).expect("read").lines().count(), 4);
+    }
+
+    #[test]
+    fn the_keys_of_one_host_can_be_forgotten() {
+        let folder = tempfile::tempdir().expect("folder");
+        let known = KnownHosts::new(folder.path().join("known_hosts"));
+        let (a, b) = (HostId::derive("a", 0), HostId::derive("b", 0));
+        assert_eq!(known.forget(&a).expect("no file"), 0);
+        let stage = LoginStage::Installed { order: 1 };
+        for (host, stage) in [(&a, &stage), (&a, &LoginStage::Live), (&b, &stage)] {
+            known.keep(host, stage, &key()).expect("kept");
+        }
+        assert_eq!((known.forget(&a).expect("written"), known.forget(&a).expect("read")), (2, 0));
+        assert_eq!(known.seen(&a, &stage).expect("read"), None);
+        assert!(known.seen(&b, &stage).expect("read").is_some(), "the other host's stays");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! Read next: `known_hosts` for what is trusted, `session` for the connection.
 
 mod key;
-mod known_hosts;
+pub(crate) mod known_hosts;
 mod session;
 
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use harmony_core::capability::{CommandOutput, HostControl, HostTarget, LoginStage};
 use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
+use harmony_core::host::HostId;
 use russh::keys::PrivateKey;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,9 @@ pub const DRIVER: &str = "ssh";
 /// Time in which a restarting host must have answered or gone silent.
 const REBOOT_TIMEOUT: Duration = Duration::from_secs(20);
 /// busybox has no `systemctl`; a system with one may have no `reboot`. Nothing there is worth a clean end.
-const REBOOT_LIVE: &str = "reboot -f || systemctl reboot";
+/// A second later and in the background: `reboot -f` ends the machine before it closes the connection,
+/// and then only its silence would tell.
+const REBOOT_LIVE: &str = "(sleep 1; reboot -f || systemctl reboot) >/dev/null 2>&1 &";
 /// `-n`: there is nobody to type a password.
 const REBOOT_INSTALLED: &str = "if [ \"$(id -u)\" = 0 ]; then systemctl reboot; else sudo -n systemctl reboot; fi";
 
@@ -52,6 +55,10 @@ pub struct SshSpec {
     /// TCP port, 22.
     #[serde(default = "port")]
     pub port: u16,
+}
+
+pub(crate) fn known_hosts_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("known_hosts")
 }
 
 fn root() -> String {
@@ -82,7 +89,16 @@ impl Ssh {
     /// If the key can be neither read nor made.
     pub fn new(spec: SshSpec, state_dir: &Path, writes: WriteLog) -> Result<Self, SshKeyError> {
         let key = Arc::new(key::load_or_make(&spec.key_file)?);
-        Ok(Self { spec, key, known: KnownHosts::new(state_dir.join("known_hosts")), writes })
+        Ok(Self { spec, key, known: KnownHosts::new(known_hosts_in(state_dir)), writes })
+    }
+
+    /// Drops the host keys that were seen of a host, for one that was installed anew by somebody else;
+    /// the next one that it shows is pinned. `state_dir` as for [`Self::new`]. Returns how many there were.
+    ///
+    /// # Errors
+    /// If the file `known_hosts` cannot be read or written; it is then as it was.
+    pub fn forget_host_keys(state_dir: &Path, host: &HostId) -> Result<usize, KnownHostsError> {
+        KnownHosts::new(known_hosts_in(state_dir)).forget(host)
     }
 
     /// Our public key, in OpenSSH's format, for `authorized_keys`.
@@ -133,7 +149,7 @@ impl Ssh {
             SessionError::HostKey { .. } => (
                 FailureKind::Rejected,
                 format!(
-                    "another system answers at {address}: if host {host} was installed anew without Harmony, remove its line from {}",
+                    "another system answers at {address}: if host {host} was installed anew without Harmony, `harmony host forget-key {host}` drops its pin from {}",
                     self.known.path().display()
                 ),
             ),

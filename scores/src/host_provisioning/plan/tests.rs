@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::testing::host as a_host;
-use harmony_core::boot::{InstallProgress, compat};
-use harmony_core::capability::{AddressRange, InstallSource, LinkState, NetworkPlan, PortStatus};
-use harmony_core::host::HostId;
+use harmony_core::boot::compat;
+use harmony_core::capability::{AddressRange, InstallSource, LinkState, NetworkPlan, PortMode, PortStatus};
+use harmony_core::net::PortRef;
 use harmony_core::score::render;
+use harmony_core::store::OneShot;
 use jiff::Timestamp;
 
 use crate::host_provisioning::observe::Attempt;
@@ -115,7 +116,7 @@ fn each_state_of_an_order_leaves_the_rest_of_the_chain() {
     ] {
         world.orders.clear();
         let order = order(&world, &host, state);
-        world.attempts.insert(order.id.clone(), Attempt { boot, progress: InstallProgress::default() });
+        world.attempts.insert(order.id.clone(), Attempt { boot, failed: None });
         world.orders.push(order);
         let plan = plan(&score(&["node-1"]), &world).expect("plan");
         assert_eq!(keys(&plan), left, "{state}");
@@ -150,8 +151,7 @@ fn a_failed_attempt_is_tried_again_and_then_left_to_a_person() {
     let host = assigned("a", "node-1");
     let mut world = seen(vec![host.clone()]);
     let mut order = order(&world, &host, OrderState::Answered);
-    let progress = InstallProgress { failed: Some("digest".into()), ..InstallProgress::default() };
-    let attempt = Attempt { boot: OneShot::Done(Timestamp::UNIX_EPOCH), progress };
+    let attempt = Attempt { boot: OneShot::Done(Timestamp::UNIX_EPOCH), failed: Some("digest".into()) };
     world.attempts.insert(order.id.clone(), attempt);
     world.orders.push(order.clone());
     let again = plan(&score(&["node-1"]), &world).expect("plan");
@@ -161,6 +161,19 @@ fn a_failed_attempt_is_tried_again_and_then_left_to_a_person() {
     let given_up = plan(&score(&["node-1"]), &world).expect("plan");
     assert!(given_up.steps.is_empty());
     assert!(given_up.deferred[0].waits_for.contains("3 attempts"), "{:?}", given_up.deferred);
+}
+
+#[test]
+fn flips_share_a_switch_but_those_of_a_quorum_go_one_at_a_time() {
+    let mut world = seen(vec![assigned("a", "node-1"), assigned("b", "node-2"), assigned("c", "node-3")]);
+    let roles = ["node-1", "node-2", "node-3"];
+    let quorum = roles[..2].iter().map(|role| role.parse().expect("valid"));
+    world.network.hosts.last = "10.10.0.13".parse().expect("valid");
+    let plan = plan(&score(&roles).with_quorum(quorum), &world).expect("plan");
+    let flips: Vec<_> = plan.steps.iter().filter(|step| step.key.ends_with("/flip")).collect();
+    let budgets: Vec<Vec<&str>> =
+        flips.iter().map(|step| step.budgets.iter().skip(1).map(String::as_str).collect()).collect();
+    assert_eq!(budgets, [vec!["flip/rack", "quorum/node-1"], vec!["flip/rack", "quorum/node-1"], vec!["flip/rack"]]);
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! What machines load: stand-ins of a few bytes for iPXE, kernels, initramfs and images.
+//!
+//! They are as much of the real thing as whoever loads them looks at: a kernel has a kernel's header, an image
+//! has the digest that the site says. What a kernel does is decided by its command line (`crate::machine`'s `live`).
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use harmony_core::capability::InstallSource;
+use sha2::{Digest, Sha256};
+
+/// iPXE for PC BIOS.
+pub(super) const BIOS: &str = "undionly.kpxe";
+/// iPXE for UEFI.
+pub(super) const EFI: &str = "ipxe.efi";
+/// The live environment's kernel and initramfs, and the image of the installed system.
+pub(super) const KERNEL: &str = "sim/live-kernel.x86_64";
+pub(super) const INITRD: &str = "sim/live-initramfs.x86_64.img";
+const IMAGE: &str = "sim/metal.x86_64.raw.zst";
+/// The tree of the live environment's other flavour.
+pub(super) const TREE: &str = "sim/anaconda";
+/// A public key that fits no private key that anybody has.
+const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJT5ljrkSX1UJGsiIKmMO8TIrzNb6frbqMIqR7qUZ6Si harmony-sim";
+
+/// What a boot server must serve under `/os/` for simulated machines: path and contents.
+#[must_use]
+pub fn asset_files() -> Vec<(String, Bytes)> {
+    let tree = |path: &str, bytes: Bytes| (format!("{TREE}/{path}"), bytes);
+    vec![
+        (EFI.to_owned(), program()),
+        (KERNEL.to_owned(), kernel()),
+        (INITRD.to_owned(), initramfs()),
+        (IMAGE.to_owned(), image()),
+        tree(".treeinfo", Bytes::from_static(b"[stage2]\nmainimage = images/install.img\n")),
+        tree("images/install.img", Bytes::from_static(b"hsqs, a simulated runtime\n")),
+        tree("images/pxeboot/vmlinuz", kernel()),
+        tree("images/pxeboot/initrd.img", initramfs()),
+    ]
+}
+
+/// What a boot server must serve over TFTP for simulated machines: path and contents.
+#[must_use]
+pub fn tftp_files() -> Vec<(String, Bytes)> {
+    vec![(BIOS.to_owned(), Bytes::from_static(b"a simulated iPXE\n")), (EFI.to_owned(), program())]
+}
+
+/// What is served as the inventory agent; machines that load it run the agent's library.
+#[must_use]
+pub fn agent_binary() -> Bytes {
+    Bytes::from_static(b"\x7fELF, a simulated inventory agent\n")
+}
+
+/// What hosts are installed from.
+pub(crate) fn install_source(server: SocketAddr) -> InstallSource {
+    InstallSource {
+        server,
+        kernel: format!("/os/{KERNEL}"),
+        initrd: format!("/os/{INITRD}"),
+        rootfs: None,
+        image: format!("/os/{IMAGE}"),
+        image_sha256: hex(&Sha256::digest(image())),
+        args: Vec::new(),
+        ssh_key: SSH_KEY.to_owned(),
+    }
+}
+
+/// A digest in lower-case hex.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn image() -> Bytes {
+    Bytes::from_static(b"\x28\xb5\x2f\xfd, a simulated image\n")
+}
+
+fn initramfs() -> Bytes {
+    Bytes::from_static(b"070701, a simulated initramfs\n")
+}
+
+/// A UEFI program begins like one of MS-DOS. Source: PE format, section "MS-DOS Stub".
+fn program() -> Bytes {
+    Bytes::from_static(b"MZ, a simulated iPXE\n")
+}
+
+/// The header that loaders look for. Source: Linux `Documentation/arch/x86/boot.rst`, `header` at 0x202.
+fn kernel() -> Bytes {
+    let mut bytes = vec![0; 0x206];
+    bytes[..2].copy_from_slice(b"MZ");
+    bytes[0x202..].copy_from_slice(b"HdrS");
+    bytes.into()
+}

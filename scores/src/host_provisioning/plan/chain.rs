@@ -1,0 +1,200 @@
+//! The steps of one host, each after the one before: a chain, so that the compatible-state invariant
+//! has one order to walk.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use harmony_core::boot::{Effect, Order, OrderId, OrderState, PortKind, Situation, Stage};
+use harmony_core::host::{Disk, Host, Nic};
+use harmony_core::net::PortRef;
+use harmony_core::score::{Bound, Change, Plan, ScoreError, Step};
+
+use super::Site;
+use crate::host_provisioning::choice::{self, Undecided};
+use crate::host_provisioning::{OrderDraft, ProvisioningAction};
+use crate::switch_automation::{port_fact, stage_of};
+
+/// The steps of one host.
+pub(super) struct Chain<'a> {
+    pub(super) site: &'a Site<'a>,
+    pub(super) host: &'a Host,
+    plan: &'a mut Plan<ProvisioningAction>,
+    last: Option<String>,
+}
+
+/// What has been decided of an installation: by its order, or by the draft of one.
+pub(super) struct Decided<'a> {
+    pub(super) draft: OrderDraft,
+    pub(super) order: Option<&'a Order>,
+    pub(super) ports: Vec<PortRef>,
+}
+
+impl<'a> Chain<'a> {
+    pub(super) fn new(
+        site: &'a Site<'a>,
+        host: &'a Host,
+        newly_assigned: bool,
+        plan: &'a mut Plan<ProvisioningAction>,
+    ) -> Self {
+        let last = newly_assigned.then(|| format!("{}/assign", host.id));
+        Self { site, host, plan, last }
+    }
+
+    fn latest(&self) -> Option<&'a Order> {
+        self.site.latest.get(&self.host.id).copied()
+    }
+
+    /// Adds the steps that are left, or tells what a person must decide.
+    pub(super) fn build(
+        &mut self,
+        free: &mut dyn Iterator<Item = IpAddr>,
+    ) -> Result<Result<(), Undecided>, ScoreError> {
+        let order = self.latest().filter(|order| order.state != OrderState::Cancelled);
+        if let Some(order) = order.filter(|order| order.state == OrderState::Failed) {
+            return Ok(Err(self.gave_up(order)));
+        }
+        let nics = match choice::bond_nics(self.host) {
+            Ok(nics) => nics,
+            Err(undecided) => return Ok(Err(undecided)),
+        };
+        let ports: Vec<PortRef> = nics.iter().map(|(_, port)| port.clone()).collect();
+        self.situate(&ports);
+        let decided = match order {
+            Some(order) => Decided { draft: draft_of(order), order: Some(order), ports },
+            None => match self.draft(&nics, free) {
+                Ok(draft) => Decided { draft, order: None, ports },
+                Err(undecided) => return Ok(Err(undecided)),
+            },
+        };
+        let state = order.map(|order| order.state);
+        if state.is_none() {
+            self.issue(&decided);
+        }
+        if state < Some(OrderState::Installed)
+            && let Err(undecided) = self.install(&decided)?
+        {
+            return Ok(Err(undecided));
+        }
+        if state < Some(OrderState::Bonded) {
+            self.await_bond(&decided);
+        }
+        self.flip(&decided);
+        Ok(Ok(()))
+    }
+
+    /// Tells the invariant how the host's ports are, and what runs on it.
+    fn situate(&mut self, ports: &[PortRef]) {
+        let kind =
+            |port: &PortRef| self.site.seen.ports.get(port).map_or(PortKind::Unknown, |status| status.mode.kind());
+        let ports = ports.iter().map(|port| (port.clone(), kind(port))).collect();
+        let stage = match self.latest().map(|order| order.state) {
+            // Whether the installed system has bonded is not known yet; its first boot may be under way.
+            Some(OrderState::Installed) => Stage::Idle,
+            _ => stage_of(self.latest()),
+        };
+        self.plan.situations.insert(self.host.id.clone(), Situation { stage, ports });
+    }
+
+    fn draft(&self, nics: &[(&Nic, PortRef)], free: &mut dyn Iterator<Item = IpAddr>) -> Result<OrderDraft, Undecided> {
+        let host = self.host;
+        let role = host.assignment.as_ref().map(|assignment| assignment.role.clone()).ok_or_else(|| Undecided {
+            waits_for: format!("a role for {}", host.label()),
+            hint: "harmony host assign HOST ROLE".to_owned(),
+        })?;
+        let disk = choice::disk(host)?;
+        let bond = choice::bond(nics).ok_or_else(|| Undecided {
+            waits_for: format!("a NIC with a link in {}", host.label()),
+            hint: "plug one in".to_owned(),
+        })?;
+        let hosts = self.site.seen.network.hosts;
+        let address = free.next().ok_or_else(|| Undecided {
+            waits_for: format!(
+                "a free address for {}: all from {} to {} are taken",
+                host.label(),
+                hosts.first,
+                hosts.last
+            ),
+            hint: "widen `hosts` in the site file's [network]".to_owned(),
+        })?;
+        let number = self.latest().map_or(1, |order| order.id.number + 1);
+        Ok(OrderDraft {
+            id: OrderId { host: host.id.clone(), number },
+            hostname: role.hostname(),
+            role,
+            address,
+            disk_serial: disk.serial.clone().unwrap_or_default(),
+            disk_path: stable_path(disk),
+            bond,
+        })
+    }
+
+    /// Adds a step after the last one.
+    pub(super) fn push(
+        &mut self,
+        key: String,
+        sentence: String,
+        changes: Vec<Change>,
+        bound: Bound,
+        effects: Vec<Effect>,
+        action: ProvisioningAction,
+    ) {
+        let host = self.host;
+        let one_shot = matches!(action, ProvisioningAction::Boot { .. });
+        self.plan.steps.push(Step {
+            key: key.clone(),
+            target: format!("host {}", host.label()),
+            sentence,
+            changes,
+            expects: BTreeMap::new(),
+            after: self.last.replace(key).into_iter().collect(),
+            bound,
+            budgets: vec![format!("host/{}", host.id)],
+            effects,
+            one_shot,
+            action,
+        });
+    }
+
+    /// The last step starts only if the ports' modes are still what was seen.
+    pub(super) fn expect_ports(&mut self, ports: &[PortRef]) {
+        let Some(step) = self.plan.steps.last_mut() else { return };
+        for status in ports.iter().filter_map(|port| self.site.seen.ports.get(port)) {
+            step.expects.insert(port_fact(&status.port), status.mode.to_string());
+        }
+    }
+
+    /// The last step takes one more place of each of these.
+    pub(super) fn take(&mut self, budgets: impl IntoIterator<Item = String>) {
+        if let Some(step) = self.plan.steps.last_mut() {
+            step.budgets.extend(budgets);
+        }
+    }
+
+    fn gave_up(&self, order: &Order) -> Undecided {
+        let why = order.failure.clone().unwrap_or_else(|| "no reason was kept".to_owned());
+        Undecided {
+            waits_for: format!("a person to look at {}, whose order {} failed: {why}", self.host.label(), order.id),
+            hint: format!(
+                "harmony host show {}; then harmony host assign {} {} to order it anew",
+                self.host.name, self.host.name, order.role
+            ),
+        }
+    }
+}
+
+fn draft_of(order: &Order) -> OrderDraft {
+    OrderDraft {
+        id: order.id.clone(),
+        role: order.role.clone(),
+        hostname: order.hostname.clone(),
+        address: order.address,
+        disk_serial: order.disk_serial.clone(),
+        disk_path: order.disk_path.clone(),
+        bond: order.bond.clone(),
+    }
+}
+
+/// `/dev/disk/by-id/…`; without a link, the kernel's name, which the installer checks against the serial.
+fn stable_path(disk: &Disk) -> String {
+    disk.by_id.clone().unwrap_or_else(|| format!("/dev/{}", disk.name))
+}

@@ -1,0 +1,173 @@
+//! From nothing to a system on the disk: order, access ports, reservation, files, boot, installation.
+
+use std::collections::BTreeSet;
+
+use harmony_core::boot::{Effect, OrderState, PortKind};
+use harmony_core::capability::{BootTarget, PortMode, Reservation};
+use harmony_core::net::PortRef;
+use harmony_core::score::{Bound, Change, ScoreError};
+use harmony_core::store::{Document, OneShot};
+
+use super::chain::{Chain, Decided};
+use super::{MAX_ATTEMPTS, boot_key};
+use crate::host_provisioning::choice::{self, Undecided};
+use crate::host_provisioning::{BootMethod, ProvisioningAction, documents};
+
+impl Chain<'_> {
+    /// The order itself.
+    pub(super) fn issue(&mut self, decided: &Decided<'_>) {
+        let draft = &decided.draft;
+        let contents = self.host.disk(&draft.disk_serial).map_or_else(String::new, choice::describe);
+        let changes = vec![
+            Change::Erase { host: self.host.label(), serial: draft.disk_serial.clone(), contents },
+            Change::Record {
+                name: format!("order {}", draft.id),
+                text: format!(
+                    "{} at {}, disk {}, one-shot token good for {} min",
+                    draft.hostname,
+                    draft.address,
+                    draft.disk_path,
+                    self.site.score.token_lifetime_s / 60
+                ),
+            },
+        ];
+        let sentence =
+            format!("order {} to be installed as {}, on disk {}", self.host.name, draft.role, draft.disk_serial);
+        let action = ProvisioningAction::Issue { order: draft.clone() };
+        self.push(
+            format!("{}/order-{}", self.host.id, draft.id.number),
+            sentence,
+            changes,
+            Bound::new(3, 30),
+            Vec::new(),
+            action,
+        );
+    }
+
+    /// From the order to a system on the disk.
+    pub(super) fn install(&mut self, decided: &Decided<'_>) -> Result<Result<(), Undecided>, ScoreError> {
+        let (host, draft, seen) = (self.host, &decided.draft, self.site.seen);
+        let id = &draft.id;
+        let attempt = decided.order.map_or(1, |order| order.attempt);
+        let tried = seen.attempts.get(id);
+        let expired =
+            decided.order.is_some_and(|order| order.state == OrderState::Issued && order.expires_at <= seen.now);
+        let failure = tried.and_then(|tried| tried.failed.clone());
+        let again = expired || failure.is_some();
+        if again {
+            if attempt >= MAX_ATTEMPTS {
+                let why = failure.unwrap_or_else(|| "its token expired unused".to_owned());
+                return Ok(Err(Undecided {
+                    waits_for: format!(
+                        "a person to look at {}: {attempt} attempts to install it failed, the last: {why}",
+                        host.label()
+                    ),
+                    hint: format!(
+                        "see its evidence: harmony host show {}; then harmony host assign {} {} again",
+                        host.name, host.name, draft.role
+                    ),
+                }));
+            }
+            let why = failure.unwrap_or_else(|| "its token expired".to_owned());
+            let text = format!("attempt {} of {MAX_ATTEMPTS}, fresh token, because {why}", attempt + 1);
+            let changes = vec![Change::Record { name: format!("order {id}"), text }];
+            let sentence = format!("try again to install {} as {}", host.name, draft.role);
+            let action = ProvisioningAction::Reissue { order: id.clone() };
+            self.push(
+                format!("{}/again-{}.{}", host.id, id.number, attempt + 1),
+                sentence,
+                changes,
+                Bound::new(3, 30),
+                Vec::new(),
+                action,
+            );
+        }
+        let attempt = if again { attempt + 1 } else { attempt };
+        let booted = !again && tried.is_some_and(|tried| matches!(tried.boot, OneShot::Done(_)));
+        if !booted {
+            self.ready_ports(decided);
+            self.reserve(decided);
+            self.serve(decided)?;
+            let Some(method) = self.boot_method() else {
+                return Ok(Err(Undecided {
+                    waits_for: format!("a person to boot {} from the network", host.label()),
+                    hint: "it has no BMC in the site file, and is not in the inventory environment".to_owned(),
+                }));
+            };
+            let sentence = format!("boot {} from the network, to be installed as {}", host.name, draft.role);
+            let effects = vec![Effect::NetworkBoot { host: host.id.clone() }];
+            let action = ProvisioningAction::Boot { order: id.clone(), method };
+            self.push(boot_key(id, attempt), sentence, Vec::new(), Bound::new(3, 180), effects, action);
+        }
+        let text = format!("script, image and answer file to be fetched, disk {} written", draft.disk_serial);
+        let effects = vec![Effect::DiskBoot { host: host.id.clone(), bonded: true }];
+        let action = ProvisioningAction::FollowInstall { order: id.clone() };
+        let sentence = format!("follow the installation of {}", host.name);
+        let bound = Bound::new(1, self.site.score.install_limit_s);
+        self.push(format!("{}/install", host.id), sentence, vec![Change::Wait { text }], bound, effects, action);
+        Ok(Ok(()))
+    }
+
+    fn ready_ports(&mut self, decided: &Decided<'_>) {
+        let vlan = self.site.seen.network.vlan;
+        let wanted = PortMode::Access { vlan };
+        let differ = |port: &&PortRef| self.site.seen.ports.get(*port).is_none_or(|status| status.mode != wanted);
+        let ports: Vec<PortRef> = decided.ports.iter().filter(differ).cloned().collect();
+        if ports.is_empty() {
+            return;
+        }
+        let names = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let sentence = format!("put {names} in access mode, VLAN {vlan}, so that {} can boot", self.host.name);
+        let effects = vec![Effect::Ports { host: self.host.id.clone(), ports: ports.clone(), mode: PortKind::Access }];
+        let action = ProvisioningAction::SetAccess { ports: ports.clone(), vlan };
+        self.push(format!("{}/access", self.host.id), sentence, Vec::new(), Bound::new(3, 60), effects, action);
+        self.expect_ports(&ports);
+        let switches: BTreeSet<String> = ports.iter().map(|port| format!("switch/{}", port.switch)).collect();
+        self.take(switches);
+    }
+
+    fn reserve(&mut self, decided: &Decided<'_>) {
+        let draft = &decided.draft;
+        let macs: Vec<_> = self.host.macs().iter().copied().collect();
+        let reservation = Reservation { hostname: draft.hostname.clone(), address: draft.address, macs };
+        if self.site.reservations.get(&draft.hostname) == Some(&&reservation) {
+            return;
+        }
+        let sentence = format!("reserve {} for {}", draft.address, draft.hostname);
+        let action = ProvisioningAction::Reserve { reservation };
+        self.push(format!("{}/reservation", self.host.id), sentence, Vec::new(), Bound::new(3, 30), Vec::new(), action);
+    }
+
+    fn serve(&mut self, decided: &Decided<'_>) -> Result<(), ScoreError> {
+        let (host, draft) = (self.host, &decided.draft);
+        let (script, answer) = documents::render(host, draft, &self.site.seen.install)?;
+        let macs: Vec<_> = host.macs().iter().copied().collect();
+        let target =
+            BootTarget::Install { order: draft.id.clone(), script: script.hash.clone(), answer: answer.hash.clone() };
+        if self.site.seen.entries.get(&host.id).is_some_and(|entry| entry.macs == macs && entry.target == target) {
+            return Ok(());
+        }
+        let file = |name: String, document: &Document| Change::File {
+            path: name,
+            before: None,
+            after: Some(document.text.clone()),
+        };
+        let mut changes: Vec<Change> =
+            macs.iter().take(1).map(|mac| file(format!("/ipxe/{}.ipxe", mac.hyphenated()), &script)).collect();
+        changes.extend(macs.iter().skip(1).map(|mac| Change::Record {
+            name: format!("/ipxe/{}.ipxe", mac.hyphenated()),
+            text: "the same script".to_owned(),
+        }));
+        changes.push(file(format!("/answer/{}", draft.id), &answer));
+        let sentence = format!("serve boot script and answer file to {}", host.name);
+        let action = ProvisioningAction::Serve { order: draft.id.clone(), macs, script, answer };
+        self.push(format!("{}/files", host.id), sentence, changes, Bound::new(3, 30), Vec::new(), action);
+        Ok(())
+    }
+
+    fn boot_method(&self) -> Option<BootMethod> {
+        let host = self.host;
+        let by_bmc = host.bmc.clone().map(|bmc| BootMethod::Bmc { bmc, firmware: host.firmware });
+        by_bmc.or_else(|| host.address.map(|address| BootMethod::Ssh { address }))
+    }
+}

@@ -1,0 +1,132 @@
+//! Real drivers against real parts, where these are installed and we are root.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use harmony_core::capability::{Bmc, DhcpServer, HostControl, HostTarget, LoginStage, Switch};
+use harmony_core::host::{BmcId, HostId};
+use harmony_core::net::{MacAddress, PortRef};
+
+use crate::{bmc, dhcp, host_control, parts, switch, world};
+
+/// Whether this can be checked here; says why not.
+fn is_here(programs: &[(&str, &str)]) -> bool {
+    let missing = world::missing(programs);
+    if let Some(missing) = &missing {
+        println!("not checked here: {missing}");
+    }
+    missing.is_none()
+}
+
+/// A private Open vSwitch.
+pub(crate) struct OpenVswitch(parts::openvswitch::Rack);
+
+impl OpenVswitch {
+    pub(crate) async fn start() -> Option<Self> {
+        is_here(&parts::openvswitch::NEEDS).then(|| Self(parts::openvswitch::Rack::new()))
+    }
+}
+
+impl switch::Rig for OpenVswitch {
+    fn switch(&self) -> impl Switch {
+        self.0.switch()
+    }
+
+    fn ports(&self) -> [PortRef; 3] {
+        ["tor/p0", "tor/p1", "tor/p2"].map(|port| port.parse().expect("a port"))
+    }
+
+    fn absent(&self) -> PortRef {
+        "tor/p9".parse().expect("a port")
+    }
+
+    fn writes(&self) -> usize {
+        self.0.count()
+    }
+}
+
+/// `ipmi_sim`.
+pub(crate) struct IpmiSim(parts::ipmi::Machine);
+
+impl IpmiSim {
+    pub(crate) async fn start() -> Option<Self> {
+        if is_here(&parts::ipmi::NEEDS) { Some(Self(parts::ipmi::Machine::new().await)) } else { None }
+    }
+}
+
+impl bmc::Rig for IpmiSim {
+    fn bmc(&self) -> impl Bmc {
+        self.0.bmc()
+    }
+
+    fn id(&self) -> BmcId {
+        parts::ipmi::id()
+    }
+
+    fn writes(&self) -> usize {
+        self.0.changes().len()
+    }
+}
+
+/// dnsmasq, with `busybox udhcpc` for clients.
+pub(crate) struct Dnsmasq(parts::dnsmasq::Site);
+
+impl Dnsmasq {
+    pub(crate) async fn start() -> Option<Self> {
+        if !is_here(&parts::dnsmasq::NEEDS) {
+            return None;
+        }
+        let site = parts::dnsmasq::Site::new();
+        site.dnsmasq().ensure_running().await.expect("starts");
+        Some(Self(site))
+    }
+}
+
+impl dhcp::Rig for Dnsmasq {
+    fn dhcp(&self) -> impl DhcpServer {
+        self.0.dnsmasq()
+    }
+
+    fn clients(&self) -> [MacAddress; 2] {
+        [[0x52, 0x54, 0, 0xaa, 0, 1], [0x52, 0x54, 0, 0xaa, 0, 2]].map(MacAddress::new)
+    }
+
+    fn addresses(&self) -> [IpAddr; 2] {
+        [[10, 10, 0, 50].into(), [10, 10, 0, 51].into()]
+    }
+
+    async fn ask(&self, client: MacAddress) -> Option<IpAddr> {
+        self.0.address(&client.to_string()).parse().ok()
+    }
+
+    fn writes(&self) -> usize {
+        self.0.writes().len()
+    }
+}
+
+/// OpenSSH's server.
+pub(crate) struct Sshd(parts::ssh::Server);
+
+impl Sshd {
+    pub(crate) async fn start() -> Option<Self> {
+        if is_here(&parts::ssh::NEEDS) { Some(Self(parts::ssh::Server::new().await)) } else { None }
+    }
+}
+
+impl host_control::Rig for Sshd {
+    fn control(&self) -> impl HostControl {
+        self.0.ssh()
+    }
+
+    fn target(&self) -> HostTarget {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        HostTarget { host: HostId::derive("ssh", 0), address, stage: LoginStage::Live }
+    }
+
+    fn absent(&self) -> HostTarget {
+        HostTarget { address: [127, 9, 9, 9].into(), ..self.target() }
+    }
+
+    fn writes(&self) -> usize {
+        self.0.writes.entries().len()
+    }
+}

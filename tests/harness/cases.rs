@@ -1,0 +1,207 @@
+//! Every Score on a world in which it has something to do: what the laws are applied to.
+//!
+//! A new Score is a new function here and its name in `for_each_case`; `laws` fails until then.
+
+use harmony_core::capability::{LagSpec, PortMode, PowerAction};
+use harmony_core::host::Role;
+use harmony_core::net::PortRef;
+use harmony_scores::{HostProvisioningScore, InventoryScore, SwitchAutomationScore};
+use harmony_sim::{World, WorldSpec};
+
+use crate::site::{Scores, Site};
+
+/// Calls a macro with the name of every case.
+#[macro_export]
+macro_rules! for_each_case {
+    ($then:ident) => {
+        $then! { access_ports, lags, inventory, provisioning, provisioning_by_ssh, whole }
+    };
+}
+
+/// Scores on a world.
+pub struct Case {
+    /// The Score that it is about, as `harmony-scores` calls it.
+    pub score: &'static str,
+    /// The world.
+    pub spec: WorldSpec,
+    /// What is applied before, undisturbed.
+    pub before: Option<fn(&WorldSpec) -> Scores>,
+    /// What is done by hand to the world then.
+    pub at_first: fn(&World),
+    /// What the laws are applied to.
+    pub scores: fn(&WorldSpec) -> Scores,
+    /// Changes something by hand that a plan of it rests on.
+    pub by_hand: fn(&World),
+    /// How a saved plan is refused then.
+    pub refusal: &'static str,
+}
+
+impl Case {
+    /// The site, as the Score finds it.
+    ///
+    /// # Panics
+    /// If what is applied before fails.
+    pub async fn site(&self) -> Site {
+        let site = Site::wanting(self.spec.clone(), self.before.unwrap_or(self.scores));
+        if self.before.is_some() {
+            let outcome = site.apply().await;
+            assert_eq!(outcome, harmony_core::event::Outcome::Converged, "before: {}", site.world.log());
+        }
+        (self.at_first)(&site.world);
+        site.then_wanting(self.scores)
+    }
+}
+
+/// Every case.
+#[must_use]
+pub fn all() -> Vec<Case> {
+    macro_rules! list {
+        ($($case:ident),*) => { vec![$($case()),*] };
+    }
+    for_each_case!(list)
+}
+
+/// Ports of machines nobody has catalogued, in all sorts of modes, made ready for a network boot.
+#[must_use]
+pub fn access_ports() -> Case {
+    Case {
+        score: "SwitchAutomationScore",
+        spec: Site::mixed(31, 3),
+        at_first: |world| {
+            set(world, "tor/node-1-p0", lacp("old"));
+            set(world, "tor/node-1-p1", access(99));
+            set(world, "tor/node-3-p0", lacp("older"));
+            set(world, "tor/node-3-p1", lacp("older"));
+        },
+        before: None,
+        scores: ready_to_boot,
+        by_hand: |world| set(world, "tor/node-2-p1", access(98)),
+        refusal: "port tor/node-2-p1 was access VLAN 10, is access VLAN 98",
+    }
+}
+
+/// Ports in two VLANs and two LAGs, of machines that are off.
+#[must_use]
+pub fn lags() -> Case {
+    let scores = |_: &WorldSpec| -> Scores {
+        let lag = |name: &str, node: u8, fallback| LagSpec {
+            name: name.parse().expect("a name"),
+            ports: [0, 1].map(|nic| port(&format!("tor/node-{node}-p{nic}"))).to_vec(),
+            vlan: 10.try_into().expect("a VLAN"),
+            fallback,
+        };
+        let vlan = |id: u16| id.try_into().expect("a VLAN");
+        let access = [(port("tor/node-1-p0"), vlan(20)), (port("tor/node-1-p1"), vlan(30))].into();
+        vec![Box::new(SwitchAutomationScore { access, lags: vec![lag("lag-2", 2, false), lag("lag-3", 3, true)] })]
+    };
+    Case {
+        score: "SwitchAutomationScore",
+        spec: Site::mixed(32, 3),
+        at_first: |world| set(world, "tor/node-2-p1", lacp("old")),
+        before: None,
+        scores,
+        by_hand: |world| set(world, "tor/node-3-p0", access(98)),
+        refusal: "port tor/node-3-p0 was access VLAN 10, is access VLAN 98",
+    }
+}
+
+/// Machines that nobody has catalogued, one of them on.
+#[must_use]
+pub fn inventory() -> Case {
+    let mut spec = Site::mixed(33, 2);
+    spec.hosts[0].powered = true;
+    Case {
+        score: "InventoryScore",
+        spec,
+        at_first: |_| (),
+        before: None,
+        scores: known,
+        by_hand: |world| assert!(world.power_by_hand("node-2", PowerAction::On), "a machine"),
+        refusal: "power behind BMC bmc-2 was off, is on",
+    }
+}
+
+/// Machines that are known, one of them with a port in a wrong mode, to be installed and bonded.
+#[must_use]
+pub fn provisioning() -> Case {
+    Case {
+        score: "HostProvisioningScore",
+        spec: Site::mixed(34, 2),
+        before: Some(ready_and_known),
+        at_first: |world| set(world, "tor/node-2-p1", lacp("old")),
+        scores: provisioned,
+        by_hand: |world| set(world, "tor/node-1-p1", access(98)),
+        refusal: "port tor/node-1-p1 was access VLAN 10, is access VLAN 98",
+    }
+}
+
+/// The same without BMCs: they are restarted over SSH.
+#[must_use]
+pub fn provisioning_by_ssh() -> Case {
+    let mut spec = Site::mixed(35, 2);
+    for host in &mut spec.hosts {
+        (host.bmc, host.powered) = (None, true);
+    }
+    Case { spec, ..provisioning() }
+}
+
+/// Everything, from machines that are off to bonded nodes.
+#[must_use]
+pub fn whole() -> Case {
+    Case {
+        score: "HostProvisioningScore",
+        spec: Site::mixed(36, 2),
+        at_first: |world| set(world, "tor/node-2-p0", lacp("old")),
+        before: None,
+        scores: nodes,
+        by_hand: |world| set(world, "tor/node-1-p0", access(98)),
+        refusal: "port tor/node-1-p0 was access VLAN 10, is access VLAN 98",
+    }
+}
+
+/// Every machine of the world installed and bonded, as `node-1` and so on.
+#[must_use]
+pub fn nodes(spec: &WorldSpec) -> Scores {
+    let mut scores = ready_and_known(spec);
+    scores.extend(provisioned(spec));
+    scores
+}
+
+fn ready_and_known(spec: &WorldSpec) -> Scores {
+    let mut scores = ready_to_boot(spec);
+    scores.extend(known(spec));
+    scores
+}
+
+/// Every port that has a cable, ready for a network boot.
+#[must_use]
+pub fn ready_to_boot(spec: &WorldSpec) -> Scores {
+    let cables = spec.hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.as_deref());
+    let vlan = spec.vlan.try_into().expect("a VLAN");
+    vec![Box::new(SwitchAutomationScore::ready_to_boot(cables.map(port), vlan))]
+}
+
+fn known(spec: &WorldSpec) -> Scores {
+    vec![Box::new(InventoryScore::of(spec.hosts.len()))]
+}
+
+fn provisioned(spec: &WorldSpec) -> Scores {
+    let roles = (1..=spec.hosts.len()).map(|number| format!("node-{number}").parse::<Role>().expect("a role"));
+    vec![Box::new(HostProvisioningScore::new(roles).assign_unattended())]
+}
+
+fn port(text: &str) -> PortRef {
+    text.parse().expect("a port")
+}
+
+fn access(vlan: u16) -> PortMode {
+    PortMode::Access { vlan: vlan.try_into().expect("a VLAN") }
+}
+
+fn lacp(lag: &str) -> PortMode {
+    PortMode::Lacp { lag: lag.parse().expect("a name"), vlan: None, fallback: false }
+}
+
+fn set(world: &World, at: &str, mode: PortMode) {
+    assert!(world.set_port_by_hand(&port(at), mode), "{at} is there");
+}
