@@ -163,10 +163,15 @@ async fn a_server_that_cannot_serve_does_not_start() {
     let http = busy.server.http_addr();
     let error = World::with(|config| config.http = http).await.map(|_| ()).expect_err("in use");
     assert!(matches!(error, BootError::Listen { protocol: "HTTP", .. }), "{error}");
-    let error =
-        World::with(|config| config.agent = AgentBinary::File("/nonexistent/agent".into())).await.map(|_| ()).expect_err("no agent");
+    let error = World::with(|config| config.agent = AgentBinary::File("/nonexistent/agent".into()))
+        .await
+        .map(|_| ())
+        .expect_err("no agent");
     assert_eq!(error.to_string(), "failed to read the inventory agent `/nonexistent/agent`; is it built?");
-    let error = World::with(|config| config.assets = Files::Folder("/nonexistent".into())).await.map(|_| ()).expect_err("no folder");
+    let error = World::with(|config| config.assets = Files::Folder("/nonexistent".into()))
+        .await
+        .map(|_| ())
+        .expect_err("no folder");
     assert!(matches!(error, BootError::Folder { .. }), "{error}");
     let error = World::with(|config| config.http = ([0, 0, 0, 0], 0).into()).await.map(|_| ()).expect_err("no URL");
     assert!(matches!(error, BootError::NoBaseUrl(_)), "{error}");

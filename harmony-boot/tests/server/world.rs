@@ -191,7 +191,8 @@ pub(crate) fn loopback(last: u8) -> IpAddr {
 /// A client at 127.0.0.`from`.
 pub(crate) fn client(from: u8) -> reqwest::Client {
     // reqwest wants to know how TLS is spoken, even where it never is.
-    let tls = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()));
+    let tls =
+        rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()));
     let tls = tls.with_safe_default_protocol_versions().expect("ring has them");
     let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
     let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
