@@ -17,11 +17,12 @@ pub fn alone<T>(work: impl Future<Output = T>) -> T {
 ///
 /// # Panics
 /// With the first of their panics.
-pub fn for_each<P: Send, F: Future<Output = ()>>(points: impl IntoIterator<Item = P>, body: impl Fn(P) -> F + Sync) {
-    let mut points: Vec<P> = points.into_iter().collect();
-    points.reverse();
-    let points = Mutex::new(points);
-    let next = || points.lock().ok()?.pop();
+pub fn for_each<P, F: Future<Output = ()>>(
+    points: impl IntoIterator<Item = P, IntoIter: Send>,
+    body: impl Fn(P) -> F + Sync,
+) {
+    let points = Mutex::new(points.into_iter());
+    let next = || points.lock().ok()?.next();
     let work = || {
         while let Some(point) = next() {
             alone(body(point));

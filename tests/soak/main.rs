@@ -5,6 +5,8 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use harmony_tests::{Chance, alone, for_each, soak};
@@ -28,15 +30,22 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
+/// How long one seed may take before it is told of: it may never end.
+const SLOW: Duration = Duration::from_secs(30);
+
 fn search(time: Duration) -> ExitCode {
     let until = Instant::now() + time;
     let mut chance = Chance::of(RandomState::new().build_hasher().finish());
     let (passed, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-    let seeds = std::iter::from_fn(|| Some(chance.throw())).take(100_000);
+    let goes_on = || Instant::now() < until && failed.load(Ordering::Relaxed) == 0;
+    let seeds = std::iter::from_fn(|| goes_on().then(|| chance.throw()));
     for_each(seeds, async |seed| {
-        if Instant::now() >= until || failed.load(Ordering::Relaxed) > 0 {
-            return;
-        }
+        let (over, waits) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            if waits.recv_timeout(SLOW) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("seed {seed} is not through after {} s", SLOW.as_secs());
+            }
+        });
         match soak::live_through(seed).await {
             Ok(_) => passed.fetch_add(1, Ordering::Relaxed),
             Err(failure) => {
@@ -44,8 +53,9 @@ fn search(time: Duration) -> ExitCode {
                 failed.fetch_add(1, Ordering::Relaxed)
             }
         };
+        drop(over);
     });
-    println!("{} seeds passed, {} failed", passed.into_inner(), failed.load(Ordering::Relaxed));
+    println!("{} seeds passed, {} failed", passed.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
     if failed.into_inner() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

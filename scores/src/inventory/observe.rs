@@ -96,11 +96,11 @@ impl Observed {
         witness::Sources::new(&self.ports, &self.mac_table, &self.neighbours)
     }
 
-    /// Hosts with an order whose system is on the disk.
-    pub(super) fn installed(&self) -> BTreeSet<&HostId> {
-        let is_installed =
-            |state: OrderState| matches!(state, OrderState::Installed | OrderState::Bonded | OrderState::Complete);
-        self.orders.iter().filter(|order| is_installed(order.state)).map(|order| &order.id.host).collect()
+    /// Hosts with an order, from its issue on: what it was issued for was known then, and from its
+    /// installer on a host may show its bond's MAC on any of its ports.
+    pub(super) fn ordered(&self) -> BTreeSet<&HostId> {
+        let orders = self.orders.iter().filter(|order| order.state <= OrderState::Complete);
+        orders.map(|order| &order.id.host).collect()
     }
 }
 

@@ -25,9 +25,8 @@ pub(super) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAct
         step.bound = Bound::new(5, 30);
         plan.steps.push(step);
     }
-    let (witnesses, installed) = (seen.witnesses(), seen.installed());
-    // The NICs of an installed host are not plain: it shows its bond's MAC, on a LAG.
-    for host in seen.hosts.iter().filter(|host| !installed.contains(&host.id)) {
+    let (witnesses, ordered) = (seen.witnesses(), seen.ordered());
+    for host in seen.hosts.iter().filter(|host| !ordered.contains(&host.id)) {
         trace_cables(seen, &witnesses, host, &mut plan);
     }
     let known: Vec<&Host> = seen.hosts.iter().filter(|host| host.lifecycle != Lifecycle::Registered).collect();

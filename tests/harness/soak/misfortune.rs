@@ -60,8 +60,9 @@ impl Faults {
         self.names.iter().zip(&self.in_force).map(one).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether one of them struck that a person may have to clean up after.
+    /// Whether there is one among them that a person may have to clean up after. A clock that jumped
+    /// and went back again leaves announcements that are younger than any report.
     pub(super) fn need_person(&self) -> bool {
-        self.names.iter().any(|name| name.needs_person())
+        self.names.iter().any(|name| name.needs_person() || *name == FaultName::ClockJump)
     }
 }
