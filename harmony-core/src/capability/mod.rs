@@ -6,30 +6,17 @@
 //! again. A driver that does not know returns an error, never a default.
 
 mod bmc;
-mod cluster;
-mod cluster_installer;
 mod dhcp;
 mod discovery;
-mod dns;
 mod host_control;
-mod load_balancer;
 mod network;
 mod pxe;
 mod switch;
 
 pub use bmc::{Bmc, BmcSet, BootDevice, PowerAction, PowerState};
-pub use cluster::{
-    BootstrapProbe, CertificateRequest, Cluster, ClusterNode, ClusterOperator, ClusterStatus, MachineConfigPool,
-    Readiness,
-};
-pub use cluster_installer::{
-    ClusterAssets, ClusterInstaller, InstallRequest, Milestone, NodeKind, Progress, StreamArtifact, StreamMetadata,
-};
 pub use dhcp::{DhcpServer, Lease, Reservation};
 pub use discovery::{AgentReply, HostDiscovery};
-pub use dns::{DnsRecord, DnsServer, NameLookup};
 pub use host_control::{CommandOutput, HostControl, HostTarget, LoginStage};
-pub use load_balancer::{Balance, BalancedService, HealthCheck, LoadBalancer, Member, MemberHealth, ServiceStatus};
 pub use network::{AddressRange, InstallSource, NetworkPlan, ProvisioningNetwork};
 pub use pxe::{BootEntry, BootTarget, PxeServer};
 pub use switch::{
