@@ -128,8 +128,9 @@ fn watch_to_the_end(terminal: &Terminal) {
         .shows("ports in LACP mode", Duration::from_secs(900), |screen| screen.matches("lag-node-").count() >= 6);
     println!("{screen}");
     terminal.keys(&["2"]);
-    terminal.shows("the end", Duration::from_secs(120), |screen| screen.matches("provisioned").count() >= 3);
-    std::thread::sleep(Duration::from_secs(2));
+    // While it runs, `q` asks whether to stop it.
+    let is_over = |screen: &str| screen.matches("provisioned").count() >= 3 && screen.contains("converged");
+    terminal.shows("the end", Duration::from_secs(120), is_over);
     terminal.keys(&["q"]);
     terminal.shows("the program's end", Duration::from_secs(60), |screen| screen.contains("ended with 0"));
 }
