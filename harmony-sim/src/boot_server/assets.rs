@@ -17,15 +17,15 @@ pub(super) const EFI: &str = "ipxe.efi";
 pub(super) const KERNEL: &str = "sim/live-kernel.x86_64";
 pub(super) const INITRD: &str = "sim/live-initramfs.x86_64.img";
 const IMAGE: &str = "sim/metal.x86_64.raw.zst";
-/// The tree of the live environment's other flavour.
-pub(super) const TREE: &str = "sim/anaconda";
+/// The tree of the live environment's other flavour, CentOS Stream's installer, below `/os/`.
+pub const ANACONDA_TREE: &str = "sim/anaconda";
 /// A public key that fits no private key that anybody has.
 const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJT5ljrkSX1UJGsiIKmMO8TIrzNb6frbqMIqR7qUZ6Si harmony-sim";
 
 /// What a boot server must serve under `/os/` for simulated machines: path and contents.
 #[must_use]
 pub fn asset_files() -> Vec<(String, Bytes)> {
-    let tree = |path: &str, bytes: Bytes| (format!("{TREE}/{path}"), bytes);
+    let tree = |path: &str, bytes: Bytes| (format!("{ANACONDA_TREE}/{path}"), bytes);
     vec![
         (EFI.to_owned(), program()),
         (KERNEL.to_owned(), kernel()),

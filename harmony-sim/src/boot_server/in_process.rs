@@ -13,7 +13,7 @@ use harmony_core::store::SharedStore;
 use harmony_templates::LiveEnvironment;
 use tokio::sync::OnceCell;
 
-use super::assets::{INITRD, KERNEL, TREE, asset_files, tftp_files};
+use super::assets::{ANACONDA_TREE, INITRD, KERNEL, asset_files, tftp_files};
 use super::{BootFiles, BootServer, NoAnswer, TftpFailure, agent_binary, files, install_source};
 use crate::spec::LiveFlavour;
 
@@ -46,7 +46,7 @@ impl InProcess {
             LiveFlavour::Initramfs => {
                 LiveEnvironment::Initramfs { kernel: KERNEL.to_owned(), initrd: INITRD.to_owned() }
             }
-            LiveFlavour::Anaconda => LiveEnvironment::Anaconda { tree: TREE.to_owned() },
+            LiveFlavour::Anaconda => LiveEnvironment::Anaconda { tree: ANACONDA_TREE.to_owned() },
         };
         let listen = SocketAddr::new(self.address.ip(), TFTP_PORT);
         BootConfig {

@@ -23,7 +23,7 @@ use harmony_core::clock::SharedClock;
 use harmony_core::store::SharedStore;
 use harmony_templates::urls;
 
-pub use assets::{agent_binary, asset_files, tftp_files};
+pub use assets::{ANACONDA_TREE, agent_binary, asset_files, tftp_files};
 pub(crate) use assets::{hex, install_source};
 use in_process::InProcess;
 use wired::Wired;

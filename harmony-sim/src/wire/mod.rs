@@ -36,7 +36,7 @@ mod tree;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use harmony_core::capability::NetworkPlan;
+use harmony_core::capability::{InstallSource, NetworkPlan};
 use harmony_core::secret::Secret;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -92,7 +92,7 @@ pub(crate) struct Credentials {
 #[derive(Debug)]
 pub struct Wire {
     network: NetworkPlan,
-    boot: SocketAddr,
+    install: InstallSource,
     bmcs: Vec<BmcEndpoint>,
     switches: Vec<SwitchEndpoint>,
     _until: DropGuard,
@@ -113,7 +113,7 @@ impl Wire {
         let mut devices = Devices { world: &shared, loopback: &loopback, stop: &stop, given: 0 };
         let (bmcs, switches) = (devices.bmcs().await?, devices.switches().await?);
         tokio::spawn(hosts::run(Arc::clone(&shared), loopback, stop));
-        Ok(Self { network, boot: shared.install.server, bmcs, switches, _until: until })
+        Ok(Self { network, install: shared.install.clone(), bmcs, switches, _until: until })
     }
 
     /// The provisioning network, for `[network]` of a site file.
@@ -125,13 +125,19 @@ impl Wire {
     /// Where a boot server is to listen for HTTP: what the hosts are told by DHCP.
     #[must_use]
     pub fn boot_http(&self) -> SocketAddr {
-        self.boot
+        self.install.server
+    }
+
+    /// What hosts are installed from, of [`asset_files`](crate::asset_files).
+    #[must_use]
+    pub fn install_source(&self) -> &InstallSource {
+        &self.install
     }
 
     /// Where a boot server is to listen for TFTP.
     #[must_use]
     pub fn boot_tftp(&self) -> SocketAddr {
-        SocketAddr::new(self.boot.ip(), TFTP_PORT)
+        SocketAddr::new(self.boot_http().ip(), TFTP_PORT)
     }
 
     /// How each BMC is reached, sorted by name.

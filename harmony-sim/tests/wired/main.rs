@@ -41,7 +41,7 @@ async fn site(spec: WorldSpec) -> (Site, BootServer, Loopback) {
         assets: memory(asset_files()),
         agent: AgentBinary::Memory(bytes::Bytes::from_static(b"an agent")),
         authorized_keys: source.ssh_key.clone(),
-        live: LiveEnvironment::Anaconda { tree: "sim/anaconda".to_owned() },
+        live: LiveEnvironment::Anaconda { tree: harmony_sim::ANACONDA_TREE.to_owned() },
         live_args: Vec::new(),
         agent_token: None,
     };

@@ -3,6 +3,7 @@
 //! The Scores, the drivers, the boot server and the agent are the real ones; the machines, the switch and the
 //! BMCs are `harmony-sim`'s, on loopback. Read next: `harmony_topologies::simulated`.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -119,7 +120,7 @@ impl Demo<'_> {
         }
         let plan = SavedPlan::new(self.site.name(), self.engine.plan(&self.site, &self.scores).await?);
         self.folder.write("plan.txt", &plan.render())?;
-        self.folder.write("signed.plan", &plan.to_text())?;
+        self.folder.write("site.plan", &plan.to_text())?;
         Ok(self.engine.apply(PROGRAM, &self.site, &self.scores, None).await?)
     }
 }
@@ -180,10 +181,16 @@ impl Tempo for WorldTempo {
 struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes it; one that is there must be empty, since nothing of anybody's is overwritten.
+    /// Makes it, by default a new one that is its owner's alone; one that is there must be empty, since
+    /// nothing of anybody's is overwritten.
     fn make(wanted: Option<PathBuf>) -> Result<Self, CommandError> {
-        let number = std::process::id();
-        let path = wanted.unwrap_or_else(|| std::env::temp_dir().join(format!("harmony-demo-{number}")));
+        let Some(path) = wanted else {
+            // It holds passwords, and the folder above it may be anybody's.
+            let owners_alone = std::fs::Permissions::from_mode(0o700);
+            let made = tempfile::Builder::new().prefix("harmony-demo-").permissions(owners_alone).tempdir();
+            let failed = |error| CommandError::new(format!("failed to make a temporary folder: {error}"));
+            return Ok(Self(made.map_err(failed)?.keep()));
+        };
         let failed = |error| CommandError::new(format!("failed to make {}: {error}", path.display()));
         std::fs::create_dir_all(&path).map_err(failed)?;
         if std::fs::read_dir(&path).map_err(failed)?.next().is_some() {
@@ -248,6 +255,16 @@ mod tests {
         assert_eq!(file_name("hc-1/node-1.ign", "0123456789"), "hc-1-node-1.01234567.ign");
         let outside = file_name("../../etc/passwd", "0123456789");
         assert!(!outside.contains('/') && !outside.starts_with('.'), "{outside}");
+    }
+
+    #[test]
+    fn each_demo_has_a_folder_of_its_own() {
+        let folders = [(); 2].map(|()| Folder::make(None).expect("made").0);
+        assert_ne!(folders[0], folders[1]);
+        for folder in folders {
+            assert_eq!(std::fs::metadata(&folder).expect("there").permissions().mode() & 0o777, 0o700);
+            std::fs::remove_dir(folder).expect("empty");
+        }
     }
 
     #[test]

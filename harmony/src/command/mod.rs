@@ -94,34 +94,29 @@ enum Command {
 pub async fn main() -> ExitCode {
     let Arguments { site, json, command } = Arguments::parse();
     let result = match command {
-        Command::Demo(arguments) => match demo::run(arguments, json).await {
-            Ok(code) => return code,
-            Err(error) => Err(error),
-        },
-        Command::Lab(command) => lab::run(command, json).await,
-        Command::Hosts => hosts::list(&site, json).await,
-        Command::Host(command) => hosts::run(&site, json, command).await,
-        Command::Inventory(command) => inventory::run(&site, json, command).await,
-        Command::Switch(command) => switch::run(&site, json, command).await,
-        Command::Serve => serve::run(&site).await,
+        Command::Demo(arguments) => demo::run(arguments, json).await,
+        Command::Lab(command) => lab::run(command, json).await.map(success),
+        Command::Hosts => hosts::list(&site, json).await.map(success),
+        Command::Host(command) => hosts::run(&site, json, command).await.map(success),
+        Command::Inventory(command) => inventory::run(&site, json, command).await.map(success),
+        Command::Switch(command) => switch::run(&site, json, command).await.map(success),
+        Command::Serve => serve::run(&site).await.map(success),
         Command::BootServer => crate::open_site(&site).await.and_then(|_| Err(crate::run::no_boot_server())),
-        Command::Journal { run } => journal::run(&site, json, run).await,
-        Command::Tui(arguments) => match tui::run(&site, arguments).await {
-            Ok(code) => return code,
-            Err(error) => Err(error),
-        },
+        Command::Journal { run } => journal::run(&site, json, run).await.map(success),
+        Command::Tui(arguments) => tui::run(&site, arguments).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "harmony", &mut std::io::stdout());
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error);
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        report(&error);
+        ExitCode::FAILURE
+    })
+}
+
+fn success((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 /// A value as JSON text.

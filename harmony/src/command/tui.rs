@@ -44,7 +44,7 @@ pub(super) async fn run(site: &Path, arguments: TuiArguments) -> Result<ExitCode
 async fn watch(site: &Path) -> Result<ExitCode, CommandError> {
     let (inventory, topology) = open_site(site).await?;
     let scores: Vec<Box<dyn AnyScore<SiteTopology>>> = vec![Box::new(InventoryScore::watching())];
-    Ok(run_in_tui(inventory, topology, scores).await)
+    run_in_tui(inventory, topology, scores).await
 }
 
 async fn replay(records: Vec<Record>, speed: u32) -> Result<ExitCode, CommandError> {

@@ -40,16 +40,10 @@ pub(crate) async fn run_in_tui<T: Topology>(
     inventory: Inventory,
     topology: T,
     scores: Vec<Box<dyn AnyScore<T>>>,
-) -> ExitCode {
+) -> Result<ExitCode, CommandError> {
     let mut engine = Engine::new(Arc::new(inventory), Arc::new(SystemClock));
     engine.attended = true;
-    match watch::watch(&engine, &topology, &scores).await {
-        Ok(code) => code,
-        Err(error) => {
-            report(&error);
-            ExitCode::FAILURE
-        }
-    }
+    watch::watch(&engine, &topology, &scores).await
 }
 
 async fn dispatch<T: Topology>(

@@ -44,7 +44,6 @@ pub enum SimulatedError {
 
 /// A simulated rack that runs. It is gone when this is dropped; its folder stays.
 pub struct SimulatedRack {
-    folder: PathBuf,
     file: SiteFile,
     world: World,
     _wire: Wire,
@@ -67,7 +66,7 @@ impl SimulatedRack {
         let file = site_file::describe(&folder, &wire).map_err(SimulatedError::Describe)?;
         let text = toml::to_string(&file).map_err(|error| SimulatedError::Describe(error.into()))?;
         write(&folder.join("site.toml"), text.as_bytes())?;
-        Ok(Self { folder, file, world, _wire: wire })
+        Ok(Self { file, world, _wire: wire })
     }
 
     /// The site as any other, with its DHCP server.
@@ -82,12 +81,6 @@ impl SimulatedRack {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
-    }
-
-    /// Where its files are.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// The site file.

@@ -8,6 +8,7 @@ use harmony_drivers::bmc::PasswordSource;
 use harmony_drivers::bmc::redfish::{CertificateSource, NetworkBoot, RedfishSpec};
 use harmony_drivers::host::ssh::SshSpec;
 use harmony_drivers::switch::cisco_ios::CiscoIosSpec;
+use harmony_sim::ANACONDA_TREE;
 use harmony_sim::wire::Wire;
 use ipnet::IpNet;
 
@@ -21,10 +22,6 @@ pub(super) const ASSETS: &str = "assets";
 pub(super) const TFTP: &str = "tftp";
 /// What is served as the agent.
 pub(super) const AGENT: &str = "harmony-inventory-agent";
-/// CentOS Stream's installer, among the assets.
-const LIVE: &str = "/os/sim/anaconda/images/pxeboot";
-/// CoreOS' installer, among the assets.
-const INSTALL: &str = "/os/sim";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -66,7 +63,8 @@ pub(super) fn describe(folder: &Path, wire: &Wire) -> Result<SiteFile, Failure> 
         };
         Ok((bmc.bmc.clone(), BmcSpec::Redfish(spec)))
     });
-    let state = folder.join("state");
+    let (state, install) = (folder.join("state"), wire.install_source());
+    let live = |file: &str| format!("/os/{ANACONDA_TREE}/images/pxeboot/{file}");
     Ok(SiteFile {
         network: NetworkSection {
             cidr,
@@ -85,13 +83,13 @@ pub(super) fn describe(folder: &Path, wire: &Wire) -> Result<SiteFile, Failure> 
             assets: folder.join(ASSETS),
             agent: folder.join(AGENT),
             live: LiveFlavour::Anaconda,
-            live_kernel: format!("{LIVE}/vmlinuz"),
-            live_initrd: format!("{LIVE}/initrd.img"),
+            live_kernel: live("vmlinuz"),
+            live_initrd: live("initrd.img"),
             live_args: String::new(),
-            install_kernel: format!("{INSTALL}/live-kernel.x86_64"),
-            install_initrd: format!("{INSTALL}/live-initramfs.x86_64.img"),
-            install_rootfs: None,
-            install_image: format!("{INSTALL}/metal.x86_64.raw.zst"),
+            install_kernel: install.kernel.clone(),
+            install_initrd: install.initrd.clone(),
+            install_rootfs: install.rootfs.clone(),
+            install_image: install.image.clone(),
             install_args: String::new(),
         },
         ssh: SshSpec {
