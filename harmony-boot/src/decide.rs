@@ -48,7 +48,7 @@ pub fn decide(entry: Option<&BootEntry>, order: Option<&Order>, macs: &[MacAddre
 
 #[cfg(test)]
 mod tests {
-    use harmony_core::boot::BondPlan;
+    use harmony_core::boot::LinkPlan;
     use harmony_core::host::HostId;
 
     use super::*;
@@ -65,7 +65,7 @@ mod tests {
             address: [10, 10, 0, 11].into(),
             disk_serial: "S".into(),
             disk_path: "/dev/x".into(),
-            bond: BondPlan { name: "bond0".into(), mac: mac(1), members: vec![] },
+            link: LinkPlan::bond("bond0", mac(1), vec![]),
             issued_at: Timestamp::UNIX_EPOCH,
             expires_at: at(60),
             attempt: 1,
@@ -84,7 +84,7 @@ mod tests {
 
     fn install() -> BootEntry {
         let order = order(OrderState::Issued).id;
-        entry(BootTarget::Install { order, script: "s".into(), answer: "a".into() })
+        entry(BootTarget::Install { order, script: "s".into(), answer: "a".into(), base: None })
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) async fn create(connection: &mut SqliteConnection, order: &Order, tok
     .bind(order.address.to_string())
     .bind(order.disk_serial.as_str())
     .bind(order.disk_path.as_str())
-    .bind(json(&order.bond)?)
+    .bind(json(&order.link)?)
     .bind(time(order.issued_at))
     .bind(time(order.expires_at))
     .bind(order.attempt)
@@ -243,7 +243,7 @@ fn order(row: &SqliteRow) -> Result<Order, Fault> {
         address: row.required("address")?,
         disk_serial: row.required("disk_serial")?,
         disk_path: row.required("disk_path")?,
-        bond: row.json("bond")?,
+        link: row.json("bond")?,
         issued_at: row.required("issued_at")?,
         expires_at: row.required("expires_at")?,
         attempt: row.number("attempt")?,

@@ -1,11 +1,12 @@
 //! Kernel command lines: checked argument by argument, and as long as Linux can take.
 //!
-//! Also the bond's arguments. `rd.bond=` does not exist, in dracut or anywhere else; it is `bond=`.
+//! Also the network's arguments. `rd.bond=` does not exist, in dracut or anywhere else; it is `bond=`.
 //! Source: dracut.cmdline(7), nm-initrd-generator(8), coreos-installer `docs/getting-started.md`.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use harmony_core::boot::{BondPlan, Order};
+use harmony_core::boot::{Addressing, LinkPlan, Order};
 use harmony_core::secret::Secret;
 use harmony_core::store::{PROGRESS_MARK, TOKEN_MARK};
 
@@ -17,11 +18,6 @@ pub const MAX_COMMAND_LINE_BYTES: usize = 2047;
 
 /// Longest token or progress key that the boot server may put in a mark's place, in bytes.
 pub const MAX_SECRET_BYTES: usize = 64;
-
-/// Options of every bond. `layer2+3` is the hash that switches and Linux have in common.
-/// Source: Linux `Documentation/networking/bonding.rst`.
-pub(crate) const BOND_OPTIONS: [(&str, &str); 4] =
-    [("mode", "802.3ad"), ("miimon", "100"), ("lacp_rate", "fast"), ("xmit_hash_policy", "layer2+3")];
 
 /// Kernel arguments, in order.
 #[derive(Debug, Clone, Default)]
@@ -76,28 +72,58 @@ impl fmt::Display for CommandLine {
     }
 }
 
-/// The bond's two kernel arguments, for the live installer and the first boot:
-/// `bond=bond0:eno1,eno2:mode=802.3ad,… ip=bond0:dhcp::<mac>`.
+/// The network's kernel arguments, for the live installer and the first boot:
+/// `bond=bond0:eno1,eno2:mode=802.3ad,… vlan=bond0.100:bond0 ip=bond0.100:dhcp::<mac>`.
 ///
 /// The MAC at the end pins the bond's own, which otherwise is that of whichever member came first,
-/// so that the DHCP reservation matches.
+/// so that the DHCP reservation matches. With a static address it is
+/// `ip=<address>::<gateway>:<prefix>:<hostname>:<interface>:none::<mac> nameserver=<dns>`.
 ///
 /// # Errors
-/// A name that is no interface name, or a bond without members.
-pub fn bond_args(bond: &BondPlan) -> Result<[String; 2], TemplateError> {
-    interface("bond name", &bond.name)?;
-    for (name, _) in &bond.members {
+/// A name that is no interface name, or a link without members.
+pub fn link_args(order: &Order) -> Result<Vec<String>, TemplateError> {
+    let link = &order.link;
+    check_link(link)?;
+    let mut args = Vec::new();
+    if let Some(options) = &link.bond {
+        let members: Vec<_> = link.members.iter().map(|(name, _)| name.as_str()).collect();
+        let options: Vec<_> = options.pairs().iter().map(|(key, value)| format!("{key}={value}")).collect();
+        args.push(format!("bond={}:{}:{}", link.name, members.join(","), options.join(",")));
+    }
+    let interface = link.interface();
+    if link.vlan.is_some() {
+        args.push(format!("vlan={interface}:{}", link.name));
+    }
+    match &link.addressing {
+        Addressing::Dhcp => args.push(format!("ip={interface}:dhcp::{}", link.mac)),
+        Addressing::Static { prefix_len, gateway, dns } => {
+            let gateway = gateway.map(bracketed).unwrap_or_default();
+            let (address, hostname, mac) = (bracketed(order.address), &order.hostname, link.mac);
+            args.push(format!("ip={address}::{gateway}:{prefix_len}:{hostname}:{interface}:none::{mac}"));
+            args.extend(dns.iter().map(|server| format!("nameserver={}", bracketed(*server))));
+        }
+    }
+    Ok(args)
+}
+
+/// An address where `:` parts fields. Source: dracut.cmdline(7), `ip=`.
+fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+/// Refuses names that would not fit into arguments and keyfiles alike.
+pub(crate) fn check_link(link: &LinkPlan) -> Result<(), TemplateError> {
+    interface("bond name", &link.interface())?;
+    for (name, _) in &link.members {
         interface("bond member", name)?;
     }
-    if bond.members.is_empty() {
-        return Err(TemplateError::value("bond members", &bond.name, "has no members"));
+    if link.members.is_empty() {
+        return Err(TemplateError::value("bond members", &link.name, "has no members"));
     }
-    let members: Vec<_> = bond.members.iter().map(|(name, _)| name.as_str()).collect();
-    let options: Vec<_> = BOND_OPTIONS.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    Ok([
-        format!("bond={}:{}:{}", bond.name, members.join(","), options.join(",")),
-        format!("ip={}:dhcp::{}", bond.name, bond.mac),
-    ])
+    Ok(())
 }
 
 /// An interface name of Linux: at most 15 bytes, and nothing that `bond=` would split.
@@ -125,25 +151,64 @@ pub(crate) fn disk_path(order: &Order) -> Result<&str, TemplateError> {
 mod tests {
     use super::*;
 
-    fn bond(members: &[&str]) -> BondPlan {
+    fn order(members: &[&str]) -> Order {
         let mac = |last| harmony_core::net::MacAddress::new([0x52, 0x54, 0, 0, 0, last]);
         let members = members.iter().zip(1..).map(|(name, last)| ((*name).to_owned(), mac(last))).collect();
-        BondPlan { name: "bond0".into(), mac: mac(1), members }
+        Order {
+            id: "hc-7KQ2M9X/1".parse().expect("an order"),
+            role: "master-0".parse().expect("a role"),
+            hostname: "master-0.ocp4.example.com".parse().expect("a name"),
+            address: [10, 0, 0, 11].into(),
+            disk_serial: "S".into(),
+            disk_path: "/dev/disk/by-id/x".into(),
+            link: LinkPlan::bond("bond0", mac(1), members),
+            issued_at: jiff::Timestamp::UNIX_EPOCH,
+            expires_at: jiff::Timestamp::UNIX_EPOCH,
+            attempt: 1,
+            state: harmony_core::boot::OrderState::Issued,
+            failure: None,
+        }
     }
 
     #[test]
     fn a_bond_has_two_arguments() {
-        let [bond, ip] = bond_args(&bond(&["eno1", "eno2"])).expect("valid");
-        assert_eq!(bond, "bond=bond0:eno1,eno2:mode=802.3ad,miimon=100,lacp_rate=fast,xmit_hash_policy=layer2+3");
-        assert_eq!(ip, "ip=bond0:dhcp::52:54:00:00:00:01");
+        let args = link_args(&order(&["eno1", "eno2"])).expect("valid");
+        assert_eq!(
+            args,
+            [
+                "bond=bond0:eno1,eno2:mode=802.3ad,miimon=100,lacp_rate=fast,xmit_hash_policy=layer2+3",
+                "ip=bond0:dhcp::52:54:00:00:00:01"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_nic_a_vlan_and_a_static_address_are_said_as_dracut_reads_them() {
+        let mut order = order(&["eno1", "eno2"]);
+        order.link.vlan = 100.try_into().ok();
+        let args = link_args(&order).expect("valid");
+        assert_eq!(args[1..], ["vlan=bond0.100:bond0", "ip=bond0.100:dhcp::52:54:00:00:00:01"]);
+        order.link = LinkPlan::alone("eno1", order.link.mac);
+        assert_eq!(link_args(&order).expect("valid"), ["ip=eno1:dhcp::52:54:00:00:00:01"]);
+        let gateway = Some([10, 0, 0, 1].into());
+        let dns = vec![[10, 0, 0, 2].into(), "fd00::2".parse().expect("an address")];
+        order.link.addressing = Addressing::Static { prefix_len: 24, gateway, dns };
+        assert_eq!(
+            link_args(&order).expect("valid"),
+            [
+                "ip=10.0.0.11::10.0.0.1:24:master-0.ocp4.example.com:eno1:none::52:54:00:00:00:01",
+                "nameserver=10.0.0.2",
+                "nameserver=[fd00::2]"
+            ]
+        );
     }
 
     #[test]
     fn names_that_would_split_the_argument_are_refused() {
         for name in ["", "a,b", "a:b", "a b", "eno1\n", "-x", "sixteen-is-a-lot", "a/b", "a=b"] {
-            assert!(bond_args(&bond(&["eno1", name])).is_err(), "{name}");
+            assert!(link_args(&order(&["eno1", name])).is_err(), "{name}");
         }
-        assert!(bond_args(&bond(&[])).is_err());
+        assert!(link_args(&order(&[])).is_err());
     }
 
     #[test]

@@ -33,5 +33,5 @@ pub use disk::disk_boot;
 pub use error::TemplateError;
 pub use ignition::{NodeIgnition, ignition};
 pub use inventory_ks::{InventoryKickstart, inventory_ks};
-pub use keyfiles::{Keyfile, bond_keyfiles};
+pub use keyfiles::{Keyfile, link_keyfiles, link_state};
 pub use scos_boot::{ScosBoot, scos_boot};

@@ -10,7 +10,7 @@ use harmony_core::capability::InstallSource;
 use harmony_core::net::Hostname;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::kernel_args::{CommandLine, bond_args, disk_path};
+use crate::kernel_args::{CommandLine, disk_path, link_args};
 use crate::{TemplateError, filters, urls};
 
 /// Bytes of the command line that are in the template: iPXE's initramfs, and the NIC that booted. Not
@@ -43,6 +43,7 @@ struct Page<'a> {
 
 /// The script that installs a host. Token and progress key are marked, not rendered.
 ///
+/// Without an image the live system installs the one that it carries, as stock CoreOS does, and is told nothing else.
 /// `harmony.disk_serial` has bytes other than letters, digits and `._:-+=` percent-encoded.
 ///
 /// # Errors
@@ -50,24 +51,25 @@ struct Page<'a> {
 pub fn scos_boot(script: &ScosBoot<'_>) -> Result<String, TemplateError> {
     let ScosBoot { order, source } = script;
     let base_url = urls::base(source.server);
-    let image_url = urls::asset(&base_url, &source.image);
-    crate::check::url("image", &image_url)?;
-    crate::check::sha256("image_sha256", &source.image_sha256)?;
-    let serial = utf8_percent_encode(&order.disk_serial, NOT_PLAIN).to_string();
     let mut args = CommandLine::default();
     if let Some(rootfs) = &source.rootfs {
         args = args.arg("coreos.live.rootfs_url", &urls::asset(&base_url, rootfs))?;
     }
-    let args = args
+    args = args
         .arg("coreos.inst.install_dev", disk_path(order)?)?
-        .arg("coreos.inst.image_url", &image_url)?
-        .arg("coreos.inst.ignition_url", &urls::answer(&base_url, &order.id))?
-        .arg("harmony.image_sha256", &source.image_sha256)?
-        .arg("harmony.disk_serial", &serial)?
-        .arg("harmony.progress", &urls::progress(&base_url, &order.id))?
-        .extra(&bond_args(&order.bond)?)?
-        .extra(&source.args)?
-        .fitting(IN_TEMPLATE)?;
+        .arg("coreos.inst.ignition_url", &urls::answer(&base_url, &order.id))?;
+    if let Some(image) = &source.image {
+        let image_url = urls::asset(&base_url, &image.path);
+        crate::check::url("image", &image_url)?;
+        crate::check::sha256("image_sha256", &image.sha256)?;
+        let serial = utf8_percent_encode(&order.disk_serial, NOT_PLAIN).to_string();
+        args = args
+            .arg("coreos.inst.image_url", &image_url)?
+            .arg("harmony.image_sha256", &image.sha256)?
+            .arg("harmony.disk_serial", &serial)?
+            .arg("harmony.progress", &urls::progress(&base_url, &order.id))?;
+    }
+    let args = args.extra(&link_args(order)?)?.extra(&source.args)?.fitting(IN_TEMPLATE)?;
     let page = Page {
         kernel_url: urls::asset(&base_url, &source.kernel),
         initrd_url: urls::asset(&base_url, &source.initrd),

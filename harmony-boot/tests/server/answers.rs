@@ -118,7 +118,8 @@ async fn not_yet_is_503_and_never_is_404() {
         assert_eq!(world.get(RESERVED, path).await.0, StatusCode::NOT_FOUND, "{path}");
     }
     // Entry and documents that are not there yet: the token stays good.
-    let target = BootTarget::Install { order: order.id.clone(), script: "none".into(), answer: "none".into() };
+    let target =
+        BootTarget::Install { order: order.id.clone(), script: "none".into(), answer: "none".into(), base: None };
     let entry = BootEntry { host: host.clone(), macs: vec![mac(2), mac(3)], target };
     world.store.set_boot_entry(&entry).await.expect("sets");
     assert_eq!(world.get(RESERVED, &format!("/answer/{host}/1/{TOKEN}")).await.0, StatusCode::SERVICE_UNAVAILABLE);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harmony_boot::{BootConfig, BootError, BootServer, TftpConfig};
-use harmony_core::boot::{BondPlan, BootEventKind, BootToken, Order, OrderId, OrderState};
+use harmony_core::boot::{BootEventKind, BootToken, LinkPlan, Order, OrderId, OrderState};
 use harmony_core::capability::{BootEntry, BootTarget};
 use harmony_core::clock::Clock;
 use harmony_core::host::{HostId, SystemIdentity};
@@ -143,7 +143,8 @@ impl World {
         for document in [&script, &answer] {
             self.store.put_document(document).await.expect("stores");
         }
-        let target = BootTarget::Install { order: order.id.clone(), script: script.hash, answer: answer.hash };
+        let target =
+            BootTarget::Install { order: order.id.clone(), script: script.hash, answer: answer.hash, base: None };
         let entry = BootEntry { host: order.id.host.clone(), macs: vec![mac(2), mac(3)], target };
         self.store.set_boot_entry(&entry).await.expect("stores");
         order
@@ -159,7 +160,7 @@ impl World {
             address: loopback(RESERVED),
             disk_serial: "S".into(),
             disk_path: "/dev/vda".into(),
-            bond: BondPlan { name: "bond0".into(), mac: mac(2), members: vec![] },
+            link: LinkPlan::bond("bond0", mac(2), vec![]),
             issued_at: now,
             expires_at: now + SignedDuration::from_secs(600),
             attempt: 1,

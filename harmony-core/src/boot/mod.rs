@@ -13,5 +13,5 @@ pub mod phase;
 pub use bonding::{BondMember, BondReading};
 pub use compat::{Effect, Incompatible, PortKind, Situation, Stage};
 pub use evidence::{BootEvent, BootEventKind};
-pub use order::{BondPlan, BootToken, Order, OrderId, OrderState};
+pub use order::{Addressing, BondOptions, BootToken, HashPolicy, LacpRate, LinkPlan, Order, OrderId, OrderState};
 pub use phase::{InstallProgress, Phase};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{HostId, Role};
-use crate::net::{Hostname, MacAddress, NameError, serde_as_text};
+use crate::net::{Hostname, MacAddress, NameError, VlanId, serde_as_text};
 use crate::secret::Secret;
 
 /// The n-th order of a host, `hc-7KQ2M9X/1`.
@@ -117,15 +117,136 @@ impl FromStr for OrderState {
     }
 }
 
-/// The bond that a host gets.
+/// How fast LACP partners talk. Source: IEEE 802.1AX-2014 section 6.4.4 (`LACP_Timeout`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LacpRate {
+    /// Each second.
+    #[default]
+    Fast,
+    /// Every thirty seconds.
+    Slow,
+}
+
+/// Which fields choose the link of a frame. Source: Linux `Documentation/networking/bonding.rst`, `xmit_hash_policy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HashPolicy {
+    /// MAC addresses.
+    #[serde(rename = "layer2")]
+    Layer2,
+    /// MAC and IP addresses: what switches and Linux have in common.
+    #[default]
+    #[serde(rename = "layer2+3")]
+    Layer23,
+    /// IP addresses and ports. Not strictly what IEEE 802.3ad asks for.
+    #[serde(rename = "layer3+4")]
+    Layer34,
+}
+
+/// Options of an 802.3ad bond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BondOptions {
+    /// How fast LACP is spoken.
+    pub lacp_rate: LacpRate,
+    /// How a frame's link is chosen.
+    pub xmit_hash_policy: HashPolicy,
+    /// Milliseconds between two looks at each link.
+    pub miimon: u32,
+}
+
+impl Default for BondOptions {
+    fn default() -> Self {
+        Self { lacp_rate: LacpRate::default(), xmit_hash_policy: HashPolicy::default(), miimon: 100 }
+    }
+}
+
+impl BondOptions {
+    /// As the bonding driver names and takes them, `mode` first.
+    #[must_use]
+    pub fn pairs(&self) -> [(&'static str, String); 4] {
+        let rate = match self.lacp_rate {
+            LacpRate::Fast => "fast",
+            LacpRate::Slow => "slow",
+        };
+        let hash = match self.xmit_hash_policy {
+            HashPolicy::Layer2 => "layer2",
+            HashPolicy::Layer23 => "layer2+3",
+            HashPolicy::Layer34 => "layer3+4",
+        };
+        [
+            ("mode", "802.3ad".to_owned()),
+            ("miimon", self.miimon.to_string()),
+            ("lacp_rate", rate.to_owned()),
+            ("xmit_hash_policy", hash.to_owned()),
+        ]
+    }
+}
+
+/// Where an installed host has its address from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Addressing {
+    /// A reservation of the DHCP server.
+    #[default]
+    Dhcp,
+    /// Its own configuration.
+    Static {
+        /// Length of the network's prefix.
+        prefix_len: u8,
+        /// The default gateway, if there is one.
+        gateway: Option<IpAddr>,
+        /// The DNS servers that it asks.
+        dns: Vec<IpAddr>,
+    },
+}
+
+/// How a host is attached to the network once it is installed: its NICs in a bond, or one NIC alone; the VLAN on top; where
+/// its address comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BondPlan {
-    /// Interface name, `bond0`.
+pub struct LinkPlan {
+    /// Interface name: `bond0`, or the NIC's own.
     pub name: String,
-    /// Its MAC, pinned to that of the NIC that booted, so that the DHCP reservation matches.
+    /// Its MAC. That of a bond is pinned to that of the NIC that booted, so that the DHCP reservation matches.
     pub mac: MacAddress,
-    /// Member interfaces and their permanent MACs.
+    /// Member interfaces and their permanent MACs; the NIC itself where there is no bond.
     pub members: Vec<(String, MacAddress)>,
+    /// Options of the bond; absent where one NIC stands alone. Orders of before had bonds only.
+    #[serde(default = "LinkPlan::bonded")]
+    pub bond: Option<BondOptions>,
+    /// The tagged VLAN that carries the address.
+    #[serde(default)]
+    pub vlan: Option<VlanId>,
+    /// Where the address comes from.
+    #[serde(default)]
+    pub addressing: Addressing,
+}
+
+impl LinkPlan {
+    #[expect(clippy::unnecessary_wraps, reason = "the default of an optional field")]
+    fn bonded() -> Option<BondOptions> {
+        Some(BondOptions::default())
+    }
+
+    /// An 802.3ad bond with the usual options and DHCP.
+    #[must_use]
+    pub fn bond(name: impl Into<String>, mac: MacAddress, members: Vec<(String, MacAddress)>) -> Self {
+        let addressing = Addressing::Dhcp;
+        Self { name: name.into(), mac, members, bond: Self::bonded(), vlan: None, addressing }
+    }
+
+    /// One NIC alone, with DHCP.
+    #[must_use]
+    pub fn alone(name: impl Into<String>, mac: MacAddress) -> Self {
+        let name = name.into();
+        Self { members: vec![(name.clone(), mac)], name, mac, bond: None, vlan: None, addressing: Addressing::Dhcp }
+    }
+
+    /// The interface that has the address: `bond0`, `bond0.100`, `eno1`.
+    #[must_use]
+    pub fn interface(&self) -> String {
+        self.vlan.map_or_else(|| self.name.clone(), |vlan| format!("{}.{vlan}", self.name))
+    }
 }
 
 /// One approved installation.
@@ -143,8 +264,8 @@ pub struct Order {
     pub disk_serial: String,
     /// Stable path of that disk, `/dev/disk/by-id/…`.
     pub disk_path: String,
-    /// The bond it ends in.
-    pub bond: BondPlan,
+    /// How it is attached to the network in the end.
+    pub link: LinkPlan,
     /// When it was given.
     pub issued_at: Timestamp,
     /// After this the token is refused.

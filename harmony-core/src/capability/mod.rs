@@ -6,18 +6,31 @@
 //! again. A driver that does not know returns an error, never a default.
 
 mod bmc;
+mod cluster;
 mod dhcp;
 mod discovery;
+mod dns;
 mod host_control;
+mod installer;
+mod load_balancer;
 mod network;
 mod pxe;
 mod switch;
 
 pub use bmc::{Bmc, BmcSet, BootDevice, PowerAction, PowerState};
+pub use cluster::{CertificateRequest, Cluster, CsrState, MachineConfigAnswer, Node, Operator, Pool};
 pub use dhcp::{DhcpServer, Lease, Reservation};
 pub use discovery::{AgentReply, HostDiscovery};
+pub use dns::{DnsRecord, DnsServer};
 pub use host_control::{CommandOutput, HostControl, HostTarget, LoginStage};
-pub use network::{AddressRange, InstallSource, NetworkPlan, ProvisioningNetwork};
+pub use installer::{
+    Artefacts, AssetInfo, BootAssets, BootImages, ClusterInstaller, InstallStage, InstallerInput, InstallerVersion,
+    Manifest, PULL_SECRET_MARK, RemoteFile, RoleConfig,
+};
+pub use load_balancer::{
+    Balance, HealthCheck, LbServer, LbService, LoadBalancer, ServerAdmin, ServerHealth, ServerState,
+};
+pub use network::{AddressRange, DiskImage, InstallSource, NetworkPlan, ProvisioningNetwork};
 pub use pxe::{BootEntry, BootTarget, PxeServer};
 pub use switch::{
     LacpFallback, LacpPortState, LagSpec, LinkState, LldpNeighbour, MacTableEntry, PortMode, PortStatus, Switch,

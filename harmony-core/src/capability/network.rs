@@ -47,6 +47,15 @@ pub struct NetworkPlan {
     pub host_ports: Vec<PortRef>,
 }
 
+/// A disk image, as the boot server offers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskImage {
+    /// Its path, `/os/…`.
+    pub path: String,
+    /// SHA-256 of it as it is served, lower-case hex.
+    pub sha256: String,
+}
+
 /// What hosts are installed from, as the boot server offers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallSource {
@@ -58,10 +67,8 @@ pub struct InstallSource {
     pub initrd: String,
     /// Path of its root file system, where it needs one (CoreOS live).
     pub rootfs: Option<String>,
-    /// Path of the disk image.
-    pub image: String,
-    /// SHA-256 of the image as it is served, lower-case hex.
-    pub image_sha256: String,
+    /// The disk image; without one, the live system installs the one that it carries (CoreOS live).
+    pub image: Option<DiskImage>,
     /// Further kernel arguments.
     pub args: Vec<String>,
     /// Public key that may log in to installed hosts, in OpenSSH's format.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::RoleConfig;
 use crate::boot::OrderId;
 use crate::error::DeviceResult;
 use crate::host::HostId;
@@ -22,6 +23,9 @@ pub enum BootTarget {
         script: String,
         /// Hash of the answer file that is served.
         answer: String,
+        /// The secret configuration that the answer file is merged onto as it is served, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<RoleConfig>,
     },
     /// Start from disk.
     Disk,

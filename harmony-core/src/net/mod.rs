@@ -1,11 +1,13 @@
-//! Names and numbers of the network, parsed once: MAC addresses, VLANs, switch ports, host names.
+//! Names and numbers of the network, parsed once: MAC addresses, VLANs, switch ports, host names, DNS names.
 //!
 //! Each type can only hold a valid value. Addresses and prefixes are `std::net` and `ipnet`.
 
+mod dns;
 mod mac;
 mod name;
 mod port;
 
+pub use dns::DnsName;
 pub use mac::{MacAddress, ParseMacError};
 pub use name::{Hostname, NameError};
 pub use port::{LagName, ParsePortError, PortName, PortRef, SwitchId, VlanId};

@@ -35,7 +35,7 @@ crate::on_memory_and_file! {
         let (one, two) = (acquired(&store, 1).await, acquired(&store, 2).await);
         let order = order(&one, 1, 1).id;
         let macs = vec![mac(1, 0), mac(1, 1)];
-        let mut entry = BootEntry { host: one.clone(), macs, target: BootTarget::Install { order, script: "a".into(), answer: "b".into() } };
+        let mut entry = BootEntry { host: one.clone(), macs, target: BootTarget::Install { order, script: "a".into(), answer: "b".into(), base: None } };
         store.set_boot_entry(&entry).await.expect("set");
         assert_eq!(store.boot_entry(&one).await.expect("read"), Some(entry.clone()));
         entry.target = BootTarget::Disk;

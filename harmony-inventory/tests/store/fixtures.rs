@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use harmony_core::boot::{BondPlan, BootToken, Order, OrderId, OrderState};
+use harmony_core::boot::{BootToken, LinkPlan, Order, OrderId, OrderState};
 use harmony_core::host::{Assignment, HostId, SystemIdentity};
 use harmony_core::net::MacAddress;
 use harmony_core::report::v1;
@@ -114,11 +114,11 @@ pub(crate) fn order(host: &HostId, number: u32, machine: u8) -> Order {
         address: Ipv4Addr::new(10, 10, 0, machine).into(),
         disk_serial: format!("D{machine}"),
         disk_path: format!("/dev/disk/by-id/virtio-D{machine}"),
-        bond: BondPlan {
-            name: "bond0".into(),
-            mac: mac(machine, 0),
-            members: vec![("eth0".into(), mac(machine, 0)), ("eth1".into(), mac(machine, 1))],
-        },
+        link: LinkPlan::bond(
+            "bond0",
+            mac(machine, 0),
+            vec![("eth0".into(), mac(machine, 0)), ("eth1".into(), mac(machine, 1))],
+        ),
         issued_at: at(2),
         expires_at: at(3600),
         attempt: 1,

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use harmony_core::capability::InstallSource;
+use harmony_core::capability::{DiskImage, InstallSource};
 use sha2::{Digest, Sha256};
 
 /// iPXE for PC BIOS.
@@ -57,8 +57,7 @@ pub(crate) fn install_source(server: SocketAddr) -> InstallSource {
         kernel: format!("/os/{KERNEL}"),
         initrd: format!("/os/{INITRD}"),
         rootfs: None,
-        image: format!("/os/{IMAGE}"),
-        image_sha256: hex(&Sha256::digest(image())),
+        image: Some(DiskImage { path: format!("/os/{IMAGE}"), sha256: hex(&Sha256::digest(image())) }),
         args: Vec::new(),
         ssh_key: SSH_KEY.to_owned(),
     }

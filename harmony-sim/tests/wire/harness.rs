@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use harmony_core::boot::{BondPlan, BootToken, Order, OrderId, OrderState};
+use harmony_core::boot::{BootToken, LinkPlan, Order, OrderId, OrderState};
 use harmony_core::capability::{
     Bmc, BootDevice, BootEntry, BootTarget, HostDiscovery, PowerAction, ProvisioningNetwork, PxeServer, Reservation,
 };
@@ -16,7 +16,7 @@ use harmony_drivers::host::discovery::NetworkDiscovery;
 use harmony_inventory::Inventory;
 use harmony_sim::wire::{Loopback, Wire};
 use harmony_sim::{MachineView, SimTopology, World, WorldSpec};
-use harmony_templates::{NodeIgnition, ScosBoot, bond_keyfiles, ignition, scos_boot};
+use harmony_templates::{NodeIgnition, ScosBoot, ignition, link_keyfiles, scos_boot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -124,7 +124,7 @@ impl Site {
     async fn carry_out(&self, name: &str, host: Host, order: Order, ssh_key: &str) -> Order {
         self.store.create_order(&order, &BootToken(Secret::new("t0ken"))).await.expect("new");
         let source = self.topology.install_source().expect("simulated");
-        let keyfiles = bond_keyfiles(&order.bond).expect("renders");
+        let keyfiles = link_keyfiles(&order.link, order.address).expect("renders");
         let node = NodeIgnition { hostname: &order.hostname, ssh_keys: &[ssh_key], keyfiles: &keyfiles };
         let script = scos_boot(&ScosBoot { order: &order, source: &source }).expect("renders");
         let script = Document::new("boot.ipxe", script);
@@ -134,7 +134,8 @@ impl Site {
         let macs: Vec<_> = host.macs().iter().copied().collect();
         let reservation = Reservation { hostname: order.hostname.clone(), address: order.address, macs: macs.clone() };
         self.world.dhcp().set_reservation(&reservation).await.expect("free");
-        let target = BootTarget::Install { order: order.id.clone(), script: script.hash, answer: answer.hash };
+        let target =
+            BootTarget::Install { order: order.id.clone(), script: script.hash, answer: answer.hash, base: None };
         self.topology.set_boot_entry(&BootEntry { host: host.id, macs, target }).await.expect("stored");
         let bmc = self.machine(name).bmc.expect("has one");
         self.topology.set_next_boot(&bmc, BootDevice::Network, None).await.expect("accepted");
@@ -156,7 +157,7 @@ impl Site {
             address: self.wire.network().hosts.first.into(),
             disk_serial: disk.serial.clone().expect("a serial"),
             disk_path: disk.by_id.clone().expect("a link"),
-            bond: BondPlan { name: "bond0".to_owned(), mac: host.nics[0].mac, members },
+            link: LinkPlan::bond("bond0", host.nics[0].mac, members),
             issued_at: now,
             expires_at: now.checked_add(LONG).expect("in range"),
             attempt: 1,

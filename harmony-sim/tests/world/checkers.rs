@@ -84,7 +84,7 @@ async fn an_installation_by_the_order_of_another_host() {
     let text = site.store.document(&script).await.expect("reads").expect("there").text;
     let forged = Document::new("forged.ipxe", text.replace("DISK-00001-A", "DISK-00002-A"));
     site.store.put_document(&forged).await.expect("stored");
-    let target = BootTarget::Install { order: order.id.clone(), script: forged.hash, answer };
+    let target = BootTarget::Install { order: order.id.clone(), script: forged.hash, answer, base: None };
     let macs = one.macs().iter().chain(two.macs()).copied().collect();
     let entries = [(&two, two.macs().iter().copied().collect()), (&one, macs)];
     for (host, macs) in entries {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harmony_core::boot::{BondPlan, BootToken, Order, OrderId, OrderState};
+use harmony_core::boot::{BootToken, LinkPlan, Order, OrderId, OrderState};
 use harmony_core::capability::{
     Bmc, BootDevice, BootEntry, BootTarget, CommandOutput, DhcpServer, HostControl, HostDiscovery, HostTarget, LagSpec,
     LoginStage, PowerAction, ProvisioningNetwork, PxeServer, Reservation,
@@ -14,7 +14,7 @@ use harmony_core::secret::Secret;
 use harmony_core::store::{Document, SharedStore};
 use harmony_inventory::Inventory;
 use harmony_sim::{MachineView, SimTopology, StillStore, World, WorldSpec};
-use harmony_templates::{NodeIgnition, ScosBoot, bond_keyfiles, ignition, scos_boot};
+use harmony_templates::{NodeIgnition, ScosBoot, ignition, link_keyfiles, scos_boot};
 
 /// Long enough for any boot that works.
 pub(crate) const BOOT: Duration = Duration::from_secs(300);
@@ -64,7 +64,7 @@ impl Site {
             address: [10, 10, 0, 10 + number].into(),
             disk_serial: disk.serial.clone().expect("a serial"),
             disk_path: disk.by_id.clone().expect("a link"),
-            bond: BondPlan { name: "bond0".to_owned(), mac: host.nics[0].mac, members: nics },
+            link: LinkPlan::bond("bond0", host.nics[0].mac, nics),
             issued_at: now,
             expires_at: now.checked_add(Duration::from_secs(3600)).expect("in range"),
             attempt: 1,
@@ -78,7 +78,7 @@ impl Site {
         change(&mut order);
         let source = self.topology.install_source().expect("simulated");
         let script = scos_boot(&ScosBoot { order: &order, source: &source }).expect("renders");
-        let keyfiles = bond_keyfiles(&order.bond).expect("renders");
+        let keyfiles = link_keyfiles(&order.link, order.address).expect("renders");
         let node = NodeIgnition { hostname: &order.hostname, ssh_keys: &[&source.ssh_key], keyfiles: &keyfiles };
         let answer = Document::new("config.ign", ignition(&node).expect("renders"));
         let script = Document::new("boot.ipxe", script);
@@ -87,7 +87,8 @@ impl Site {
         let macs: Vec<_> = host.macs().iter().copied().collect();
         let reservation = Reservation { hostname: order.hostname.clone(), address: order.address, macs: macs.clone() };
         self.topology.set_reservation(&reservation).await.expect("free");
-        let target = BootTarget::Install { order: order.id.clone(), script: script.hash, answer: answer.hash };
+        let target =
+            BootTarget::Install { order: order.id.clone(), script: script.hash, answer: answer.hash, base: None };
         self.topology.set_boot_entry(&BootEntry { host: host.id.clone(), macs, target }).await.expect("stored");
         order
     }

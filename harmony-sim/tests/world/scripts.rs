@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use harmony_core::boot::{BondPlan, Order, OrderId, OrderState};
-use harmony_core::capability::InstallSource;
+use harmony_core::boot::{LinkPlan, Order, OrderId, OrderState};
+use harmony_core::capability::{DiskImage, InstallSource};
 use harmony_core::host::HostId;
 use harmony_core::net::MacAddress;
 use harmony_core::secret::Secret;
@@ -85,11 +85,7 @@ fn install() -> String {
         address: [10, 10, 0, 11].into(),
         disk_serial: "S1".into(),
         disk_path: "/dev/disk/by-id/virtio-S1".into(),
-        bond: BondPlan {
-            name: "bond0".into(),
-            mac: macs[0],
-            members: vec![("eth0".into(), macs[0]), ("eth1".into(), macs[1])],
-        },
+        link: LinkPlan::bond("bond0", macs[0], vec![("eth0".into(), macs[0]), ("eth1".into(), macs[1])]),
         issued_at: jiff::Timestamp::UNIX_EPOCH,
         expires_at: jiff::Timestamp::UNIX_EPOCH,
         attempt: 1,
@@ -101,8 +97,7 @@ fn install() -> String {
         kernel: "/os/live/vmlinuz".into(),
         initrd: "/os/live/initramfs".into(),
         rootfs: Some("/os/live/rootfs".into()),
-        image: "/os/node/node.raw.zst".into(),
-        image_sha256: "9f".repeat(32),
+        image: Some(DiskImage { path: "/os/node/node.raw.zst".into(), sha256: "9f".repeat(32) }),
         args: vec!["console=ttyS0,115200n8".into()],
         ssh_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhhcm1vbnlIYXJtb255SGFybW9ueQ".into(),
     };

@@ -24,14 +24,14 @@ fn target(order: &Order) -> HostTarget {
 
 /// Reads the host's end. Root alone is shown the LACP details.
 async fn read_host<T: HostControl>(topology: &T, order: &Order) -> Result<BondReading, String> {
-    let command = format!("sudo cat /proc/net/bonding/{}", order.bond.name);
+    let command = format!("sudo cat /proc/net/bonding/{}", order.link.name);
     let output = topology.run(&target(order), &command, COMMAND).await.map_err(|error| chain(&error))?;
     match output.status {
         Some(0) => Ok(BondReading::parse(&output.stdout)),
         _ => Err(format!(
             "{} has no {}: {}",
             order.hostname,
-            order.bond.name,
+            order.link.name,
             output.stderr.lines().next().unwrap_or("no such file")
         )),
     }
@@ -47,7 +47,7 @@ where
     loop {
         let Some(missing) = what_is_missing(topology, &order).await else { break };
         let mut lines = vec![missing.clone()];
-        lines.extend(topology.recent_log(order.bond.mac, 2).await.unwrap_or_default());
+        lines.extend(topology.recent_log(order.link.mac, 2).await.unwrap_or_default());
         if scx.remaining() < LOOK * 3 {
             let what = format!("{} did not come up with its bond: {missing}", order.hostname);
             let hint = format!(
@@ -80,12 +80,12 @@ async fn what_is_missing<T: HostControl>(topology: &T, order: &Order) -> Option<
     }
     match read_host(topology, order).await {
         Err(missing) => Some(missing),
-        Ok(bond) if !bond.is_lacp => Some(format!("{} is not in 802.3ad mode", order.bond.name)),
+        Ok(bond) if !bond.is_lacp => Some(format!("{} is not in 802.3ad mode", order.link.name)),
         Ok(bond) => {
-            let wanted: BTreeSet<MacAddress> = order.bond.members.iter().map(|(_, mac)| *mac).collect();
+            let wanted: BTreeSet<MacAddress> = order.link.members.iter().map(|(_, mac)| *mac).collect();
             let members: BTreeSet<MacAddress> = bond.members.iter().filter_map(|member| member.mac).collect();
             let absent: Vec<String> = wanted.difference(&members).map(ToString::to_string).collect();
-            (!absent.is_empty()).then(|| format!("not in {} yet: {}", order.bond.name, absent.join(", ")))
+            (!absent.is_empty()).then(|| format!("not in {} yet: {}", order.link.name, absent.join(", ")))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is chosen for a host: its disk, its bond, its address. Pure; what a person must decide is
 //! said as such.
 
-use harmony_core::boot::BondPlan;
+use harmony_core::boot::LinkPlan;
 use harmony_core::host::{Disk, Host, Nic, PortWitness};
 use harmony_core::net::PortRef;
 
@@ -131,10 +131,10 @@ pub(super) fn bond_nics(host: &Host) -> Result<Vec<(&Nic, PortRef)>, Undecided> 
 }
 
 /// The bond, with the MAC of the NIC that booted: the DHCP reservation holds it.
-pub(super) fn bond(members: &[(&Nic, PortRef)]) -> Option<BondPlan> {
+pub(super) fn bond(members: &[(&Nic, PortRef)]) -> Option<LinkPlan> {
     let first = members.iter().find(|(nic, _)| nic.booted).or_else(|| members.first())?;
     let members = members.iter().map(|(nic, _)| (nic.name.clone(), nic.mac)).collect();
-    Some(BondPlan { name: "bond0".to_owned(), mac: first.0.mac, members })
+    Some(LinkPlan::bond("bond0", first.0.mac, members))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use harmony_core::capability::InstallSource;
 use harmony_core::host::Host;
 use harmony_core::score::ScoreError;
 use harmony_core::store::Document;
-use harmony_templates::{NodeIgnition, ScosBoot, TemplateError, bond_keyfiles, ignition, scos_boot};
+use harmony_templates::{NodeIgnition, ScosBoot, TemplateError, ignition, link_keyfiles, scos_boot};
 use jiff::Timestamp;
 
 use super::OrderDraft;
@@ -21,7 +21,7 @@ pub(super) fn render(
     };
     let order = draft.clone().into_order(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
     let script = scos_boot(&ScosBoot { order: &order, source }).map_err(failed("boot script"))?;
-    let keyfiles = bond_keyfiles(&draft.bond).map_err(failed("bond keyfiles"))?;
+    let keyfiles = link_keyfiles(&draft.link, draft.address).map_err(failed("bond keyfiles"))?;
     let node = NodeIgnition { hostname: &draft.hostname, ssh_keys: &[&source.ssh_key], keyfiles: &keyfiles };
     let answer = ignition(&node).map_err(failed("answer file"))?;
     let name = &draft.hostname;

@@ -14,7 +14,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use harmony_core::boot::{BondPlan, Order, OrderId, OrderState};
+use harmony_core::boot::{LinkPlan, Order, OrderId, OrderState};
 use harmony_core::capability::{
     Bmc, BootDevice, DhcpServer, HostControl, LagSpec, PowerAction, ProvisioningNetwork, PxeServer, Reservation,
     Switch, Topology,
@@ -117,14 +117,14 @@ pub struct OrderDraft {
     pub disk_serial: String,
     /// Its stable path.
     pub disk_path: String,
-    /// The bond.
-    pub bond: BondPlan,
+    /// How it is attached to the network.
+    pub link: LinkPlan,
 }
 
 impl OrderDraft {
     /// The order, issued now.
     fn into_order(self, issued_at: Timestamp, expires_at: Timestamp) -> Order {
-        let Self { id, role, hostname, address, disk_serial, disk_path, bond } = self;
+        let Self { id, role, hostname, address, disk_serial, disk_path, link } = self;
         let (attempt, state, failure) = (1, OrderState::Issued, None);
         Order {
             id,
@@ -133,7 +133,7 @@ impl OrderDraft {
             address,
             disk_serial,
             disk_path,
-            bond,
+            link,
             issued_at,
             expires_at,
             attempt,

@@ -67,7 +67,8 @@ pub(super) async fn serve<T: PxeServer>(
     let store = scx.cx.store;
     store.put_document(script).await?;
     store.put_document(answer).await?;
-    let target = BootTarget::Install { order: id.clone(), script: script.hash.clone(), answer: answer.hash.clone() };
+    let target =
+        BootTarget::Install { order: id.clone(), script: script.hash.clone(), answer: answer.hash.clone(), base: None };
     let entry = BootEntry { host: id.host.clone(), macs: macs.to_vec(), target };
     Ok(scx.cx.topology.set_boot_entry(&entry).await?)
 }
@@ -218,7 +219,7 @@ where
 {
     let topology = scx.cx.topology;
     let mut lines = progress.lines();
-    for (_, mac) in &order.bond.members {
+    for (_, mac) in &order.link.members {
         lines.extend(
             topology.recent_log(*mac, 2).await.unwrap_or_default().into_iter().map(|line| format!("DHCP: {line}")),
         );

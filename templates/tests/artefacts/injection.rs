@@ -1,9 +1,10 @@
 //! No value adds a line, an expansion or a word to an artefact: it is refused instead.
 
+use harmony_core::capability::{DiskImage, InstallSource};
 use harmony_core::secret::Secret;
 use harmony_templates::{
     BootChain, DefaultIpxe, InventoryKickstart, Keyfile, LiveEnvironment, NodeIgnition, ScosBoot, TemplateError,
-    bond_keyfiles, boot_chain, default_ipxe, ignition, inventory_ks, scos_boot,
+    boot_chain, default_ipxe, ignition, inventory_ks, link_keyfiles, scos_boot,
 };
 use proptest::prelude::*;
 
@@ -59,6 +60,10 @@ fn same_shape(
     Ok(())
 }
 
+fn image(source: &mut InstallSource) -> &mut DiskImage {
+    source.image.as_mut().expect("an image")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -102,13 +107,13 @@ proptest! {
             match field {
                 0 => order.disk_serial = value.to_owned(),
                 1 => order.disk_path = value.to_owned(),
-                2 => order.bond.name = value.to_owned(),
-                3 => order.bond.members[1].0 = value.to_owned(),
+                2 => order.link.name = value.to_owned(),
+                3 => order.link.members[1].0 = value.to_owned(),
                 4 => source.kernel = value.to_owned(),
                 5 => source.initrd = value.to_owned(),
                 6 => source.rootfs = Some(value.to_owned()),
-                7 => source.image = value.to_owned(),
-                8 => source.image_sha256 = value.to_owned(),
+                7 => image(&mut source).path = value.to_owned(),
+                8 => image(&mut source).sha256 = value.to_owned(),
                 9 => source.args = vec![value.to_owned()],
                 _ => order.disk_path = format!("/dev/{value}"),
             }
@@ -133,12 +138,12 @@ proptest! {
 
     #[test]
     fn keyfiles_and_answer_file_hold_what_they_were_given(text in hostile()) {
-        let mut bond = order().bond;
+        let mut bond = order().link;
         bond.members[1].0.clone_from(&text);
-        if let Ok(files) = bond_keyfiles(&bond) {
+        if let Ok(files) = link_keyfiles(&bond, order().address) {
             let sections = |files: &[Keyfile]| files.iter().map(|file| file.contents.lines().count()).collect::<Vec<_>>();
             let mut got = sections(&files);
-            let mut want = sections(&bond_keyfiles(&order().bond).expect("renders"));
+            let mut want = sections(&link_keyfiles(&order().link, order().address).expect("renders"));
             got.sort_unstable();
             want.sort_unstable();
             prop_assert_eq!(got, want);

@@ -4,8 +4,8 @@ mod injection;
 mod kickstart;
 mod snapshots;
 
-use harmony_core::boot::{BondPlan, Order, OrderId, OrderState};
-use harmony_core::capability::InstallSource;
+use harmony_core::boot::{LinkPlan, Order, OrderId, OrderState};
+use harmony_core::capability::{DiskImage, InstallSource};
 use harmony_core::host::HostId;
 use harmony_core::net::MacAddress;
 use harmony_templates::LiveEnvironment;
@@ -26,11 +26,7 @@ fn order() -> Order {
         address: [10, 10, 0, 11].into(),
         disk_serial: "SN-DISK-1".into(),
         disk_path: "/dev/disk/by-id/virtio-SN-DISK-1".into(),
-        bond: BondPlan {
-            name: "bond0".into(),
-            mac: mac(1),
-            members: vec![("eno1".into(), mac(1)), ("eno2".into(), mac(2))],
-        },
+        link: LinkPlan::bond("bond0", mac(1), vec![("eno1".into(), mac(1)), ("eno2".into(), mac(2))]),
         issued_at: jiff::Timestamp::UNIX_EPOCH,
         expires_at: jiff::Timestamp::UNIX_EPOCH,
         attempt: 1,
@@ -45,8 +41,7 @@ fn source() -> InstallSource {
         kernel: "/os/live/vmlinuz".into(),
         initrd: "/os/live/initramfs".into(),
         rootfs: None,
-        image: "/os/node/node.raw.zst".into(),
-        image_sha256: SHA256.into(),
+        image: Some(DiskImage { path: "/os/node/node.raw.zst".into(), sha256: SHA256.into() }),
         args: vec!["console=ttyS0,115200n8".into()],
         ssh_key: KEY.into(),
     }

@@ -1,9 +1,10 @@
 //! Every artefact, whole.
 
+use harmony_core::capability::DiskImage;
 use harmony_core::secret::Secret;
 use harmony_templates::{
-    BootChain, DefaultIpxe, InventoryKickstart, LiveEnvironment, NodeIgnition, ScosBoot, bond_keyfiles, boot_chain,
-    default_ipxe, disk_boot, ignition, inventory_ks, scos_boot,
+    BootChain, DefaultIpxe, InventoryKickstart, LiveEnvironment, NodeIgnition, ScosBoot, boot_chain, default_ipxe,
+    disk_boot, ignition, inventory_ks, link_keyfiles, scos_boot,
 };
 use insta::assert_snapshot;
 
@@ -52,7 +53,8 @@ fn install_script_of_scos() {
     source.kernel = "/os/scos-4.19/scos-9.0.20250510-0-live-kernel.x86_64".into();
     source.initrd = "/os/scos-4.19/scos-9.0.20250510-0-live-initramfs.x86_64.img".into();
     source.rootfs = Some("/os/scos-4.19/scos-9.0.20250510-0-live-rootfs.x86_64.img".into());
-    source.image = "/os/scos-4.19/scos-9.0.20250510-0-metal.x86_64.raw.gz".into();
+    let path = "/os/scos-4.19/scos-9.0.20250510-0-metal.x86_64.raw.gz".into();
+    source.image = Some(DiskImage { path, sha256: SHA256.into() });
     source.args = vec!["console=tty0".into(), "console=ttyS0,115200n8".into(), "coreos.inst.insecure".into()];
     assert_snapshot!("scos-boot.ipxe-scos", scos_boot(&ScosBoot { order: &order, source: &source }).expect("renders"));
 }
@@ -71,18 +73,18 @@ fn kickstart() {
 
 #[test]
 fn keyfiles_of_a_bond() {
-    let files = bond_keyfiles(&order().bond).expect("renders");
+    let files = link_keyfiles(&order().link, order().address).expect("renders");
     let text: Vec<_> = files.iter().map(|file| format!("==> {}\n{}", file.name, file.contents)).collect();
     assert_snapshot!("keyfiles", text.concat());
     for _ in 0..20 {
-        assert_eq!(bond_keyfiles(&order().bond).expect("renders"), files, "the same every time");
+        assert_eq!(link_keyfiles(&order().link, order().address).expect("renders"), files, "the same every time");
     }
 }
 
 #[test]
 fn answer_file() {
     let order = order();
-    let keyfiles = bond_keyfiles(&order.bond).expect("renders");
+    let keyfiles = link_keyfiles(&order.link, order.address).expect("renders");
     let text =
         ignition(&NodeIgnition { hostname: &order.hostname, ssh_keys: &[KEY], keyfiles: &keyfiles }).expect("renders");
     let (_, warnings) = ignition_config::Config::parse_str(&text).expect("is Ignition");

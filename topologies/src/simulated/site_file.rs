@@ -89,7 +89,7 @@ pub(super) fn describe(folder: &Path, wire: &Wire) -> Result<SiteFile, Failure> 
             install_kernel: install.kernel.clone(),
             install_initrd: install.initrd.clone(),
             install_rootfs: install.rootfs.clone(),
-            install_image: install.image.clone(),
+            install_image: install.image.as_ref().map(|image| image.path.clone()).unwrap_or_default(),
             install_args: String::new(),
         },
         ssh: SshSpec {

@@ -18,9 +18,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use harmony_boot::{BootConfig, StorePxe, TftpConfig};
 use harmony_core::capability::{
-    AgentReply, Bmc, BmcSet, BootDevice, BootEntry, CommandOutput, DhcpServer, HostControl, HostDiscovery, HostTarget,
-    InstallSource, LagSpec, Lease, LldpNeighbour, MacTableEntry, NetworkPlan, PortStatus, PowerAction, PowerState,
-    ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet, Topology,
+    AgentReply, Bmc, BmcSet, BootDevice, BootEntry, CommandOutput, DhcpServer, DiskImage, HostControl, HostDiscovery,
+    HostTarget, InstallSource, LagSpec, Lease, LldpNeighbour, MacTableEntry, NetworkPlan, PortStatus, PowerAction,
+    PowerState, ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet, Topology,
 };
 use harmony_core::clock::SharedClock;
 use harmony_core::error::DeviceResult;
@@ -263,8 +263,7 @@ impl ProvisioningNetwork for SiteTopology {
             kernel: boot.install_kernel.clone(),
             initrd: boot.install_initrd.clone(),
             rootfs: boot.install_rootfs.clone(),
-            image: boot.install_image.clone(),
-            image_sha256: image::sha256_of(&image)?,
+            image: Some(DiskImage { path: boot.install_image.clone(), sha256: image::sha256_of(&image)? }),
             args: file::words(&boot.install_args),
             ssh_key: self.control.public_key(),
         })

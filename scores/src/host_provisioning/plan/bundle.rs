@@ -15,7 +15,7 @@ impl Chain<'_> {
     pub(super) fn await_bond(&mut self, decided: &Decided<'_>) {
         let draft = &decided.draft;
         let sentence = format!("wait until {} answers at {} with its bond up", draft.hostname, draft.address);
-        let text = format!("SSH at {}, {} in 802.3ad mode", draft.address, draft.bond.name);
+        let text = format!("SSH at {}, {} in 802.3ad mode", draft.address, draft.link.name);
         let bound = Bound::new(1, self.site.score.start_limit_s);
         let action = ProvisioningAction::AwaitBond { order: draft.id.clone() };
         self.push(format!("{}/bond", self.host.id), sentence, vec![Change::Wait { text }], bound, Vec::new(), action);

@@ -102,7 +102,7 @@ impl<'a> Chain<'a> {
             hint: "harmony host assign HOST ROLE".to_owned(),
         })?;
         let disk = choice::disk(host)?;
-        let bond = choice::bond(nics).ok_or_else(|| Undecided {
+        let link = choice::bond(nics).ok_or_else(|| Undecided {
             waits_for: format!("a NIC with a link in {}", host.label()),
             hint: "plug one in".to_owned(),
         })?;
@@ -124,7 +124,7 @@ impl<'a> Chain<'a> {
             address,
             disk_serial: disk.serial.clone().unwrap_or_default(),
             disk_path: stable_path(disk),
-            bond,
+            link,
         })
     }
 
@@ -190,7 +190,7 @@ fn draft_of(order: &Order) -> OrderDraft {
         address: order.address,
         disk_serial: order.disk_serial.clone(),
         disk_path: order.disk_path.clone(),
-        bond: order.bond.clone(),
+        link: order.link.clone(),
     }
 }
 

@@ -142,8 +142,12 @@ impl Chain<'_> {
         let (host, draft) = (self.host, &decided.draft);
         let (script, answer) = documents::render(host, draft, &self.site.seen.install)?;
         let macs: Vec<_> = host.macs().iter().copied().collect();
-        let target =
-            BootTarget::Install { order: draft.id.clone(), script: script.hash.clone(), answer: answer.hash.clone() };
+        let target = BootTarget::Install {
+            order: draft.id.clone(),
+            script: script.hash.clone(),
+            answer: answer.hash.clone(),
+            base: None,
+        };
         if self.site.seen.entries.get(&host.id).is_some_and(|entry| entry.macs == macs && entry.target == target) {
             return Ok(());
         }

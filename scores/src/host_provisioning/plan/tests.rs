@@ -3,7 +3,7 @@
 use super::*;
 use crate::testing::host as a_host;
 use harmony_core::boot::compat;
-use harmony_core::capability::{AddressRange, InstallSource, LinkState, NetworkPlan, PortMode, PortStatus};
+use harmony_core::capability::{AddressRange, DiskImage, InstallSource, LinkState, NetworkPlan, PortMode, PortStatus};
 use harmony_core::net::PortRef;
 use harmony_core::score::render;
 use harmony_core::store::OneShot;
@@ -36,8 +36,7 @@ fn seen(hosts: Vec<Host>) -> Observed {
             kernel: "/os/live/vmlinuz".into(),
             initrd: "/os/live/initrd.img".into(),
             rootfs: None,
-            image: "/os/node/disk.img.zst".into(),
-            image_sha256: "ab".repeat(32),
+            image: Some(DiskImage { path: "/os/node/disk.img.zst".into(), sha256: "ab".repeat(32) }),
             args: vec!["console=ttyS0".into()],
             ssh_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqmzF7dJ0XzHbS0E0bH3Pcq1mX1k1VYw1dF5w0Z9s8h harmony".into(),
         },
