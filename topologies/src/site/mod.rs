@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use harmony_boot::{BootConfig, StorePxe, TftpConfig};
+use harmony_boot::{BootConfig, PrivateFolder, StorePxe, TftpConfig};
 use harmony_core::capability::{
     AgentReply, Bmc, BmcSet, BootDevice, BootEntry, CommandOutput, DhcpServer, DiskImage, HostControl, HostDiscovery,
     HostTarget, InstallSource, LagSpec, Lease, LldpNeighbour, MacTableEntry, NetworkPlan, PortStatus, PowerAction,
@@ -201,6 +201,7 @@ impl SiteTopology {
             live,
             live_args: file::words(&boot.live_args),
             agent_token: self.agent_token.clone(),
+            private: Some(Arc::new(PrivateFolder(self.file.clusters_dir()))),
         }
     }
 }
