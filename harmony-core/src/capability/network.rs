@@ -57,7 +57,7 @@ pub struct DiskImage {
 }
 
 /// What hosts are installed from, as the boot server offers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallSource {
     /// Where the boot server answers.
     pub server: SocketAddr,
