@@ -102,7 +102,9 @@ impl Boot {
     fn merged(&self, id: &OrderId, base: &RoleConfig, own: &str) -> Result<String, Refusal> {
         let name = &base.name;
         let Some(private) = &self.config.private else {
-            return Err(Refusal::not_yet(format!("this boot server has no private files, and order {id} wants {name}")));
+            return Err(Refusal::not_yet(format!(
+                "this boot server has no private files, and order {id} wants {name}"
+            )));
         };
         let bytes = private
             .read(name)

@@ -338,7 +338,11 @@ pub(crate) async fn recover<T>(
 
 impl HostProvisioningScore {
     /// Carries out one step.
-    pub(crate) async fn carry_out<T>(&self, scx: &StepContext<'_, T>, action: &ProvisioningAction) -> Result<(), ScoreError>
+    pub(crate) async fn carry_out<T>(
+        &self,
+        scx: &StepContext<'_, T>,
+        action: &ProvisioningAction,
+    ) -> Result<(), ScoreError>
     where
         T: ProvisioningNetwork + Switch + DhcpServer + PxeServer + Bmc + HostControl,
     {

@@ -144,7 +144,9 @@ where
             )
             .into());
         }
-        if progress.is_installed() || (silent && progress.answered && bond::answers(scx.cx.topology, &order).await.is_ok()) {
+        if progress.is_installed()
+            || (silent && progress.answered && bond::answers(scx.cx.topology, &order).await.is_ok())
+        {
             return installed(scx, &order).await;
         }
         // A little before the step's own end, so that what was seen is kept with the order.

@@ -17,7 +17,8 @@ impl Chain<'_> {
         let draft = &decided.draft;
         let awaited = awaited(&draft.link);
         let sentence = format!("wait until {} answers at {} with its {awaited} up", draft.hostname, draft.address);
-        let mode = if draft.link.bond.is_some() { format!(", {} in 802.3ad mode", draft.link.name) } else { String::new() };
+        let mode =
+            if draft.link.bond.is_some() { format!(", {} in 802.3ad mode", draft.link.name) } else { String::new() };
         let text = format!("SSH at {}{mode}", draft.address);
         let bound = Bound::new(1, self.site.score.start_limit_s);
         let action = ProvisioningAction::AwaitBond { order: draft.id.clone() };

@@ -10,8 +10,8 @@ use harmony_core::store::{Document, OneShot};
 
 use super::chain::{Chain, Decided};
 use super::{MAX_ATTEMPTS, boot_key};
-use harmony_core::boot::choice::{self, Undecided};
 use crate::host_provisioning::{BootMethod, Payload, ProvisioningAction, documents};
+use harmony_core::boot::choice::{self, Undecided};
 
 impl Chain<'_> {
     /// The order itself.
