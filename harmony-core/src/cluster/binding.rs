@@ -85,9 +85,8 @@ impl HostRule {
         }
         let part = self.model_contains.as_ref()?;
         let contains = host.model.as_ref().is_some_and(|model| model.contains(part.as_str()));
-        (!contains).then(|| {
-            format!("its model ({}) does not contain `{part}`", host.model.as_deref().unwrap_or("unknown"))
-        })
+        (!contains)
+            .then(|| format!("its model ({}) does not contain `{part}`", host.model.as_deref().unwrap_or("unknown")))
     }
 }
 

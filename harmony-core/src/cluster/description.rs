@@ -311,7 +311,11 @@ impl ClusterDescription {
 
     fn role_plan(&self, role: &Role) -> Result<RolePlan, NameError> {
         let unknown = || {
-            NameError::new("role", role.as_str(), "its kind is unknown: begin it with `master-` or `worker-`, or say `kind`")
+            NameError::new(
+                "role",
+                role.as_str(),
+                "its kind is unknown: begin it with `master-` or `worker-`, or say `kind`",
+            )
         };
         let kind = self.kind_of(role).ok_or_else(unknown)?;
         let entry = self.roles.get(role).cloned().unwrap_or_default();

@@ -148,12 +148,7 @@ pub fn target_disk<'a>(host: &'a Host, hints: &DiskHints, erase: Option<&str>) -
     Ok(chosen)
 }
 
-fn by_hints<'a>(
-    host: &'a Host,
-    hints: &DiskHints,
-    eligible: &[&'a Disk],
-    assign: &str,
-) -> Result<&'a Disk, Undecided> {
+fn by_hints<'a>(host: &'a Host, hints: &DiskHints, eligible: &[&'a Disk], assign: &str) -> Result<&'a Disk, Undecided> {
     let label = host.label();
     let fits: Vec<&Disk> = eligible.iter().filter(|disk| hints.refuses(disk).is_none()).copied().collect();
     match fits.as_slice() {
@@ -187,9 +182,8 @@ fn by_hints<'a>(
 }
 
 fn list(disks: &[&Disk]) -> String {
-    let one = |disk: &&Disk| {
-        format!("{} ({} GB)", disk.serial.as_deref().unwrap_or("no serial"), disk.size_bytes / GIGABYTE)
-    };
+    let one =
+        |disk: &&Disk| format!("{} ({} GB)", disk.serial.as_deref().unwrap_or("no serial"), disk.size_bytes / GIGABYTE);
     if disks.is_empty() { "none".to_owned() } else { disks.iter().map(one).collect::<Vec<_>>().join(", ") }
 }
 
