@@ -5,7 +5,10 @@
 //! put right before anything is changed.
 
 mod binding;
+pub mod choice;
+pub mod csr;
 mod description;
+pub mod endpoints;
 mod link_policy;
 
 pub use binding::{HostBinding, HostRule, Minimums};
