@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use harmony_core::secret::Secret;
@@ -30,6 +32,31 @@ pub struct BootConfig {
     pub live_args: Vec<String>,
     /// What the agent shows when it announces itself, and wants to be shown by whoever reads it.
     pub agent_token: Option<Secret>,
+    /// Where the secret configurations are that answer files are merged onto; absent where no answer file has one.
+    pub private: Option<Arc<dyn PrivateFiles>>,
+}
+
+/// Files of which a host is given what belongs to its order, and nobody else anything.
+pub trait PrivateFiles: Send + Sync + fmt::Debug {
+    /// A file by its name, `ocp4/1/master.ign`.
+    ///
+    /// # Errors
+    /// If it is not there, or cannot be read.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+}
+
+/// Private files in a folder.
+#[derive(Debug, Clone)]
+pub struct PrivateFolder(pub PathBuf);
+
+impl PrivateFiles for PrivateFolder {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+        if !inside {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a name below the folder"));
+        }
+        std::fs::read(self.0.join(name))
+    }
 }
 
 /// The TFTP server's configuration.

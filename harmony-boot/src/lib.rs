@@ -33,7 +33,7 @@ mod server;
 mod service;
 mod tftp;
 
-pub use config::{AgentBinary, BootConfig, Files, TftpConfig};
+pub use config::{AgentBinary, BootConfig, Files, PrivateFiles, PrivateFolder, TftpConfig};
 pub use decide::{Script, decide};
 pub use error::BootError;
 pub use pxe::StorePxe;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use harmony_boot::StorePxe;
 use harmony_core::capability::{
-    BootEntry, BootTarget, DhcpServer, InstallSource, Lease, NetworkPlan, ProvisioningNetwork, PxeServer, Reservation,
-    Topology,
+    BootEntry, BootSource, BootTarget, DhcpServer, InstallSource, Lease, NetworkPlan, ProvisioningNetwork, PxeServer,
+    Reservation, Topology,
 };
 use harmony_core::error::DeviceResult;
 use harmony_core::host::HostId;
@@ -62,6 +62,11 @@ impl Topology for SimTopology {
 impl ProvisioningNetwork for SimTopology {
     fn network(&self) -> &NetworkPlan {
         &self.world.network
+    }
+
+    fn boot_source(&self) -> DeviceResult<BootSource> {
+        let InstallSource { server, args, ssh_key, .. } = self.world.install.clone();
+        Ok(BootSource { server, args, ssh_key })
     }
 
     fn install_source(&self) -> DeviceResult<InstallSource> {

@@ -61,5 +61,7 @@ pub(crate) fn disk(serial: &str) -> Disk {
         wwn: None,
         size_bytes: 10_000_000_000,
         signatures: Vec::new(),
+        by_path: None,
+        rotational: None,
     }
 }

@@ -11,9 +11,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use harmony_core::boot::{BootEventKind, BootToken, Order, OrderId, OrderState};
-use harmony_core::capability::{BootEntry, BootTarget};
+use harmony_core::capability::{BootEntry, BootTarget, RoleConfig};
+use harmony_core::error::chain;
 use harmony_core::secret::Secret;
 use harmony_core::store::StoreError;
+use sha2::{Digest, Sha256};
 
 use super::{Boot, Client, Refusal, text};
 use crate::evidence::About;
@@ -75,16 +77,43 @@ impl Boot {
             let reason = format!("the token of order {id} expired at {:.0}; order again", order.expires_at);
             return Err(Refusal::new(StatusCode::GONE, reason));
         }
-        let answer = match self.store.boot_entry(&id.host).await? {
-            Some(BootEntry { target: BootTarget::Install { order, answer, .. }, .. }) if order == *id => answer,
+        let (answer, base) = match self.store.boot_entry(&id.host).await? {
+            Some(BootEntry { target: BootTarget::Install { order, answer, base, .. }, .. }) if order == *id => {
+                (answer, base)
+            }
             _ => return Err(Refusal::not_yet(format!("the answer file of order {id} is not set yet"))),
         };
         // Everything that can fail comes before the token is used up.
-        let document = self.filled(id, &answer).await?;
+        let (name, own) = self.filled(id, &answer).await?;
+        let contents = match base {
+            Some(base) => self.merged(id, &base, &own)?,
+            None => own,
+        };
         match self.store.redeem_token(id, &shown, self.clock.now()).await {
-            Ok(()) => Ok(document),
+            Ok(()) => Ok((name, contents)),
             Err(StoreError::Conflict(reason)) => Err(Refusal::new(StatusCode::GONE, reason)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The host's own part merged onto its role's configuration, which must be the one that was ordered.
+    ///
+    /// No refusal shows anything of the configuration. What is missing may yet come, so it is asked for again.
+    fn merged(&self, id: &OrderId, base: &RoleConfig, own: &str) -> Result<String, Refusal> {
+        let name = &base.name;
+        let Some(private) = &self.config.private else {
+            return Err(Refusal::not_yet(format!(
+                "this boot server has no private files, and order {id} wants {name}"
+            )));
+        };
+        let bytes = private
+            .read(name)
+            .map_err(|error| Refusal::not_yet(format!("failed to read {name} for order {id}: {error}")))?;
+        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if sha256 != base.sha256 {
+            return Err(Refusal::not_yet(format!("{name} is not the file that order {id} was given for")));
+        }
+        harmony_templates::ignition::merge(&bytes, own)
+            .map_err(|error| Refusal::not_yet(format!("failed to merge {name} for order {id}: {}", chain(&error))))
     }
 }

@@ -72,6 +72,7 @@ pub(crate) fn config(folder: &TempDir) -> BootConfig {
         live: LiveEnvironment::Initramfs { kernel: "live/vmlinuz".into(), initrd: "live/initramfs".into() },
         live_args: vec!["console=ttyS0".into()],
         agent_token: None,
+        private: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! readings of both ends into the next act, [`phase`] turns evidence into progress.
 
 pub mod bonding;
+pub mod choice;
 pub mod compat;
 pub mod evidence;
 pub mod flip;

@@ -30,7 +30,7 @@ pub use installer::{
 pub use load_balancer::{
     Balance, HealthCheck, LbServer, LbService, LoadBalancer, ServerAdmin, ServerHealth, ServerState,
 };
-pub use network::{AddressRange, DiskImage, InstallSource, NetworkPlan, ProvisioningNetwork};
+pub use network::{AddressRange, BootSource, DiskImage, InstallSource, NetworkPlan, ProvisioningNetwork};
 pub use pxe::{BootEntry, BootTarget, PxeServer};
 pub use switch::{
     LacpFallback, LacpPortState, LagSpec, LinkState, LldpNeighbour, MacTableEntry, PortMode, PortStatus, Switch,

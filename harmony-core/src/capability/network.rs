@@ -57,7 +57,7 @@ pub struct DiskImage {
 }
 
 /// What hosts are installed from, as the boot server offers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallSource {
     /// Where the boot server answers.
     pub server: SocketAddr,
@@ -75,12 +75,29 @@ pub struct InstallSource {
     pub ssh_key: String,
 }
 
+/// What every installation from the boot server needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootSource {
+    /// Where the boot server answers.
+    pub server: SocketAddr,
+    /// Further kernel arguments.
+    pub args: Vec<String>,
+    /// Public key that may log in to installed hosts, in OpenSSH's format.
+    pub ssh_key: String,
+}
+
 /// A site's provisioning network.
 pub trait ProvisioningNetwork: Send + Sync {
     /// The network.
     fn network(&self) -> &NetworkPlan;
 
-    /// What hosts are installed from.
+    /// What every installation needs to know of the boot server.
+    ///
+    /// # Errors
+    /// If the key cannot be read.
+    fn boot_source(&self) -> DeviceResult<BootSource>;
+
+    /// What hosts are installed from that get the site's own image.
     ///
     /// # Errors
     /// If the image or the key cannot be read; names the file.

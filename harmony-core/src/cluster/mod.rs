@@ -1,4 +1,22 @@
 //! A cluster of hosts: what is wanted of it, and what follows from that, without touching anything.
+//!
+//! [`ClusterDescription`] is what a user writes. Whether it can work is for its `check`; the rest of the folder decides from
+//! it: which host becomes what, which names and services there are, which certificate requests are right, and what is to be
+//! put right before anything is changed.
+
+mod binding;
+pub mod choice;
+pub mod csr;
+mod description;
+pub mod endpoints;
+mod link_policy;
+
+pub use binding::{HostBinding, HostRule, Minimums};
+pub use description::{
+    ClusterDescription, ClusterNetwork, CsrPolicy, Endpoints, MastersSchedulable, NetworkType, PodNetwork, RoleEntry,
+    RolePlan, RoleSettings,
+};
+pub use link_policy::{AddressingPolicy, Bond, BondMode, BondPolicy, LacpStrategy, Persist};
 
 use std::fmt;
 use std::str::FromStr;

@@ -87,10 +87,12 @@ fn disk(report: &v1::Report, index: usize, disk: &v1::Disk) -> Disk {
     Disk {
         name: disk.name.clone(),
         by_id: by_id(&disk.by_id, serial),
+        by_path: disk.by_path.iter().find(|link| is_link(link, "/dev/disk/by-path/")).cloned(),
         model: disk.model.clone(),
         serial: serial.map(str::to_owned),
         wwn: disk.wwn.clone(),
         size_bytes: disk.size_bytes.unwrap_or(0),
+        rotational: disk.rotational,
         signatures: contents(report, index, disk),
     }
 }
@@ -98,19 +100,19 @@ fn disk(report: &v1::Report, index: usize, disk: &v1::Disk) -> Disk {
 /// The link to order an installation by: one that shows the serial, so that a person can check it,
 /// else a world wide name, else any. Links that udev would not have made are passed over.
 fn by_id(links: &[String], serial: Option<&str>) -> Option<String> {
-    const FOLDER: &str = "/dev/disk/by-id/";
-    // Source: systemd, src/shared/device-nodes.c, `allow_listed_char_for_devnode`.
-    let is_link = |link: &&String| {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&b);
-        link.strip_prefix(FOLDER).is_some_and(|name| !name.is_empty() && name.bytes().all(allowed))
-    };
     let serial = serial.map(|text| text.replace(' ', "_"));
     let rank = |link: &&String| match &serial {
         Some(serial) if link.contains(serial.as_str()) => 0,
         _ if link.contains("/wwn-") || link.contains("/nvme-eui.") => 1,
         _ => 2,
     };
-    links.iter().filter(is_link).min_by_key(rank).cloned()
+    links.iter().filter(|link| is_link(link, "/dev/disk/by-id/")).min_by_key(rank).cloned()
+}
+
+/// Whether udev could have made this link. Source: systemd, src/shared/device-nodes.c, `allow_listed_char_for_devnode`.
+fn is_link(link: &str, folder: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&b);
+    link.strip_prefix(folder).is_some_and(|name| !name.is_empty() && name.bytes().all(allowed))
 }
 
 /// What an installation would destroy. A disk that could not be read is not blank.

@@ -148,6 +148,9 @@ pub struct Disk {
     pub name: String,
     /// Stable path, `/dev/disk/by-id/…`.
     pub by_id: Option<String>,
+    /// The path by the slot that it is in, `/dev/disk/by-path/…`; absent where the agent that reported does not tell it.
+    #[serde(default)]
+    pub by_path: Option<String>,
     /// Model.
     pub model: Option<String>,
     /// Serial; a disk without one cannot be ordered to be erased.
@@ -156,6 +159,9 @@ pub struct Disk {
     pub wwn: Option<String>,
     /// Size in bytes; zero without medium, or where it could not be read.
     pub size_bytes: u64,
+    /// Whether the kernel takes it for a spinning disk.
+    #[serde(default)]
+    pub rotational: Option<bool>,
     /// Known contents: file systems, LVM, RAID, partition tables. Empty only if the disk was read and is blank.
     pub signatures: Vec<String>,
 }

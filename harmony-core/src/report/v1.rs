@@ -182,6 +182,10 @@ pub struct Disk {
     pub name: String,
     /// Its links in `/dev/disk/by-id`, sorted, as full paths. They outlive a boot.
     pub by_id: Vec<String>,
+    /// Its links in `/dev/disk/by-path`, sorted, as full paths: they name the slot, whatever disk is in it. Agents of before
+    /// left them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_path: Vec<String>,
     /// Model.
     pub model: Option<String>,
     /// Serial number.

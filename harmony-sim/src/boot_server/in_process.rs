@@ -59,6 +59,7 @@ impl InProcess {
             live,
             live_args: Vec::new(),
             agent_token: None,
+            private: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harmony_core::boot::flip::{Flip, FlipAct, FlipInput, FlipOutcome};
-use harmony_core::boot::{BondReading, InstallProgress, Order, OrderId, OrderState};
+use harmony_core::boot::{BondReading, InstallProgress, LinkPlan, Order, OrderId, OrderState};
 use harmony_core::capability::{Bmc, DhcpServer, HostControl, HostTarget, LagSpec, PortStatus, Switch};
 use harmony_core::error::{DeviceError, FailureKind, chain};
 use harmony_core::net::MacAddress;
@@ -37,7 +37,7 @@ async fn read_host<T: HostControl>(topology: &T, order: &Order) -> Result<BondRe
     }
 }
 
-/// Waits until the installed host answers under its name, with all its NICs in the bond.
+/// Waits until the installed host answers under its name, with all its NICs in the bond if it has one.
 pub(super) async fn await_bond<T>(scx: &StepContext<'_, T>, id: &OrderId) -> Result<(), ScoreError>
 where
     T: HostControl + DhcpServer + Bmc + Switch,
@@ -49,7 +49,7 @@ where
         let mut lines = vec![missing.clone()];
         lines.extend(topology.recent_log(order.link.mac, 2).await.unwrap_or_default());
         if scx.remaining() < LOOK * 3 {
-            let what = format!("{} did not come up with its bond: {missing}", order.hostname);
+            let what = format!("{} did not come up with its {}: {missing}", order.hostname, awaited(&order.link));
             let hint = format!(
                 "look at its console; its disk is written, so `harmony apply` goes on from here once it answers at {}",
                 order.address
@@ -57,7 +57,9 @@ where
             let error = DeviceError::new(FailureKind::Rejected, what).hint(hint);
             return Err(with_evidence(error, evidence(scx, &order, &InstallProgress::default()).await).into());
         }
-        scx.waiting(format!("{} to answer at {} with its bond up", order.hostname, order.address), lines).await?;
+        let awaited = awaited(&order.link);
+        let waits_for = format!("{} to answer at {} with its {awaited} up", order.hostname, order.address);
+        scx.waiting(waits_for, lines).await?;
         scx.pause(LOOK * 2).await?;
     }
     // A run that was killed here may have moved the order on already.
@@ -67,16 +69,30 @@ where
     Ok(())
 }
 
+/// Whether the installed host answers under its name; if not, what is missing.
+pub(super) async fn answers<T: HostControl>(topology: &T, order: &Order) -> Result<(), String> {
+    let output = topology.run(&target(order), "hostname", COMMAND).await.map_err(|error| chain(&error))?;
+    let name = output.stdout.trim();
+    if name.split('.').next() == Some(order.hostname.short()) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(64).flat_map(char::escape_default).collect();
+    Err(format!("the host at {} calls itself `{shown}`, not {}", order.address, order.hostname))
+}
+
+/// What is waited for of a host's network.
+pub(super) fn awaited(link: &LinkPlan) -> &'static str {
+    if link.bond.is_some() { "bond" } else { "network" }
+}
+
 /// `None` when the bond is up; otherwise what is missing. A refused login is no error yet: until it has
 /// restarted, the installer's own system answers.
 async fn what_is_missing<T: HostControl>(topology: &T, order: &Order) -> Option<String> {
-    let name = match topology.run(&target(order), "hostname", COMMAND).await {
-        Ok(output) => output.stdout.trim().to_owned(),
-        Err(error) => return Some(chain(&error)),
-    };
-    if name.split('.').next() != Some(order.hostname.short()) {
-        let shown: String = name.chars().take(64).flat_map(char::escape_default).collect();
-        return Some(format!("the host at {} calls itself `{shown}`, not {}", order.address, order.hostname));
+    if let Err(missing) = answers(topology, order).await {
+        return Some(missing);
+    }
+    if order.link.bond.is_none() {
+        return None;
     }
     match read_host(topology, order).await {
         Err(missing) => Some(missing),
@@ -134,7 +150,7 @@ where
             if order.state == OrderState::Bonded {
                 scx.cx.store.advance_order(id, OrderState::Bonded, OrderState::Complete, None).await?;
             }
-            provisioned(scx, &order).await
+            provisioned(scx, &order, "both ends of its bond verified").await
         }
         Flip::Over(FlipOutcome::Reverted { .. }) if scx.is_stopped() => Err(ScoreError::Stopped),
         Flip::Over(FlipOutcome::Reverted { why }) => {

@@ -5,10 +5,10 @@
 //! Read next: `plan` for the chain of one host, `steps` for what each step does.
 
 mod bond;
-mod choice;
 mod documents;
 mod observe;
 mod plan;
+mod setup;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use harmony_core::boot::{LinkPlan, Order, OrderId, OrderState};
 use harmony_core::capability::{
     Bmc, BootDevice, DhcpServer, HostControl, LagSpec, PowerAction, ProvisioningNetwork, PxeServer, Reservation,
-    Switch, Topology,
+    RoleConfig, Switch, Topology,
 };
 use harmony_core::host::{Assignment, BmcId, Firmware, HostId, Role};
 use harmony_core::net::{Hostname, MacAddress, PortRef, VlanId};
@@ -28,6 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::switch_automation::{commands, current_port_facts};
 pub use observe::Observed;
+pub(crate) use plan::plan;
+pub use setup::{Bundling, NodeSetup, Payload};
 
 /// Wants hosts to have these roles, installed and bonded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub struct HostProvisioningScore {
     /// network is interrupted for a moment.
     #[serde(default)]
     pub quorum_groups: Vec<BTreeSet<Role>>,
+    /// What differs from the usual, by role.
+    #[serde(default)]
+    pub nodes: BTreeMap<Role, NodeSetup>,
     /// Whether free hosts get the roles by themselves, in order of their serial numbers, when
     /// nobody watches who could assign them.
     pub assign_unattended: bool,
@@ -60,6 +65,7 @@ impl HostProvisioningScore {
         Self {
             roles: roles.into_iter().collect(),
             quorum_groups: Vec::new(),
+            nodes: BTreeMap::new(),
             assign_unattended: false,
             token_lifetime_s: 2 * 3600,
             install_limit_s: 1800,
@@ -74,6 +80,16 @@ impl HostProvisioningScore {
     pub fn with_quorum(mut self, roles: impl IntoIterator<Item = Role>) -> Self {
         self.quorum_groups.push(roles.into_iter().collect());
         self
+    }
+
+    /// Whether a host gets the site's own image.
+    fn needs_site_image(&self) -> bool {
+        self.roles.iter().any(|role| self.nodes.get(role).is_none_or(|node| node.payload == Payload::SiteImage))
+    }
+
+    /// What the host with a role becomes.
+    pub(crate) fn setup(&self, role: &Role) -> NodeSetup {
+        self.nodes.get(role).cloned().unwrap_or_else(|| NodeSetup::usual(role.hostname()))
     }
 
     /// Lets free hosts get the roles by themselves when nobody watches.
@@ -186,6 +202,9 @@ pub enum ProvisioningAction {
         script: Document,
         /// The answer file.
         answer: Document,
+        /// The secret configuration that it is merged onto as it is served.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<RoleConfig>,
     },
     /// Boots the host from the network, once for each attempt.
     Boot {
@@ -196,6 +215,14 @@ pub enum ProvisioningAction {
     },
     /// Waits until the system is on the disk.
     FollowInstall {
+        /// The order.
+        order: OrderId,
+        /// Its installer tells nothing: the installed system itself is looked for.
+        #[serde(default)]
+        silent: bool,
+    },
+    /// Notes that a host is in use whose ports are not bundled.
+    Settle {
         /// The order.
         order: OrderId,
     },
@@ -226,7 +253,7 @@ where
     }
 
     async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
-        Observed::read(cx).await
+        Observed::read(cx, self).await
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan<ProvisioningAction>, ScoreError> {
@@ -234,28 +261,7 @@ where
     }
 
     fn describe(&self, topology: &T, action: &ProvisioningAction) -> Vec<Change> {
-        use ProvisioningAction as A;
-        match action {
-            A::SetAccess { ports, vlan } => commands(ports, topology.access_mode_commands(ports, *vlan)),
-            A::Flip { lag, .. } => commands(&lag.ports, topology.lacp_mode_commands(lag)),
-            A::Reserve { reservation } => {
-                let (path, text) = topology.reservation_record(reservation);
-                vec![Change::File { path, before: None, after: Some(text) }]
-            }
-            A::Boot { method: BootMethod::Bmc { bmc, firmware }, .. } => {
-                let commands = topology.power_commands(bmc, PowerAction::Restart, BootDevice::Network, *firmware);
-                commands.into_iter().map(|text| Change::Command { device: format!("BMC {bmc}"), text }).collect()
-            }
-            A::Boot { method: BootMethod::Ssh { address }, .. } => {
-                vec![Change::Command { device: format!("SSH {address}"), text: "reboot".to_owned() }]
-            }
-            A::Assign { .. }
-            | A::Issue { .. }
-            | A::Reissue { .. }
-            | A::Serve { .. }
-            | A::FollowInstall { .. }
-            | A::AwaitBond { .. } => Vec::new(),
-        }
+        describe(topology, action)
     }
 
     fn facts(&self, observed: &Observed) -> BTreeMap<String, String> {
@@ -263,20 +269,7 @@ where
     }
 
     async fn apply(&self, scx: &StepContext<'_, T>, action: &ProvisioningAction) -> Result<(), ScoreError> {
-        use ProvisioningAction as A;
-        let (topology, store) = (scx.cx.topology, scx.cx.store);
-        match action {
-            A::Assign { host, assignment } => Ok(store.assign(host, assignment, scx.cx.clock.now()).await?),
-            A::Issue { order } => steps::issue(self, scx, order).await,
-            A::Reissue { order } => steps::reissue(self, scx, order).await,
-            A::SetAccess { ports, vlan } => Ok(topology.set_ports_access_mode(ports, *vlan).await?),
-            A::Reserve { reservation } => Ok(topology.set_reservation(reservation).await?),
-            A::Serve { order, macs, script, answer } => steps::serve(scx, order, macs, script, answer).await,
-            A::Boot { order, method } => steps::boot(scx, order, method).await,
-            A::FollowInstall { order } => steps::follow_install(scx, order).await,
-            A::AwaitBond { order } => bond::await_bond(scx, order).await,
-            A::Flip { order, lag } => bond::flip(self, scx, order, lag).await,
-        }
+        self.carry_out(scx, action).await
     }
 
     async fn recover(
@@ -285,10 +278,7 @@ where
         action: &ProvisioningAction,
         since: Timestamp,
     ) -> Result<Recovery, ScoreError> {
-        match action {
-            ProvisioningAction::Boot { order, .. } => steps::recover_boot(scx, order, since).await,
-            _ => Ok(Recovery::Repeat),
-        }
+        recover(scx, action, since).await
     }
 
     fn roles(&self) -> Vec<Role> {
@@ -301,5 +291,77 @@ where
         names: &[String],
     ) -> Result<BTreeMap<String, String>, ScoreError> {
         current_port_facts(cx.topology, names).await
+    }
+}
+
+/// The exact commands and files of a step.
+pub(crate) fn describe<T>(topology: &T, action: &ProvisioningAction) -> Vec<Change>
+where
+    T: Switch + DhcpServer + Bmc,
+{
+    use ProvisioningAction as A;
+    match action {
+        A::SetAccess { ports, vlan } => commands(ports, topology.access_mode_commands(ports, *vlan)),
+        A::Flip { lag, .. } => commands(&lag.ports, topology.lacp_mode_commands(lag)),
+        A::Reserve { reservation } => {
+            let (path, text) = topology.reservation_record(reservation);
+            vec![Change::File { path, before: None, after: Some(text) }]
+        }
+        A::Boot { method: BootMethod::Bmc { bmc, firmware }, .. } => {
+            let commands = topology.power_commands(bmc, PowerAction::Restart, BootDevice::Network, *firmware);
+            commands.into_iter().map(|text| Change::Command { device: format!("BMC {bmc}"), text }).collect()
+        }
+        A::Boot { method: BootMethod::Ssh { address }, .. } => {
+            vec![Change::Command { device: format!("SSH {address}"), text: "reboot".to_owned() }]
+        }
+        A::Assign { .. }
+        | A::Issue { .. }
+        | A::Reissue { .. }
+        | A::Serve { .. }
+        | A::FollowInstall { .. }
+        | A::Settle { .. }
+        | A::AwaitBond { .. } => Vec::new(),
+    }
+}
+
+/// Whether a one-shot step that was begun has happened.
+pub(crate) async fn recover<T>(
+    scx: &StepContext<'_, T>,
+    action: &ProvisioningAction,
+    since: Timestamp,
+) -> Result<Recovery, ScoreError> {
+    match action {
+        ProvisioningAction::Boot { order, .. } => steps::recover_boot(scx, order, since).await,
+        _ => Ok(Recovery::Repeat),
+    }
+}
+
+impl HostProvisioningScore {
+    /// Carries out one step.
+    pub(crate) async fn carry_out<T>(
+        &self,
+        scx: &StepContext<'_, T>,
+        action: &ProvisioningAction,
+    ) -> Result<(), ScoreError>
+    where
+        T: ProvisioningNetwork + Switch + DhcpServer + PxeServer + Bmc + HostControl,
+    {
+        use ProvisioningAction as A;
+        let (topology, store) = (scx.cx.topology, scx.cx.store);
+        match action {
+            A::Assign { host, assignment } => Ok(store.assign(host, assignment, scx.cx.clock.now()).await?),
+            A::Issue { order } => steps::issue(self, scx, order).await,
+            A::Reissue { order } => steps::reissue(self, scx, order).await,
+            A::SetAccess { ports, vlan } => Ok(topology.set_ports_access_mode(ports, *vlan).await?),
+            A::Reserve { reservation } => Ok(topology.set_reservation(reservation).await?),
+            A::Serve { order, macs, script, answer, base } => {
+                steps::serve(scx, order, macs, script, answer, base.as_ref()).await
+            }
+            A::Boot { order, method } => steps::boot(scx, order, method).await,
+            A::FollowInstall { order, silent } => steps::follow_install(scx, order, *silent).await,
+            A::AwaitBond { order } => bond::await_bond(scx, order).await,
+            A::Settle { order } => steps::settle(scx, order).await,
+            A::Flip { order, lag } => bond::flip(self, scx, order, lag).await,
+        }
     }
 }

@@ -12,6 +12,7 @@ use harmony_core::score::{Context, ScoreError};
 use harmony_core::store::OneShot;
 use jiff::Timestamp;
 
+use super::HostProvisioningScore;
 use super::plan::boot_key;
 use crate::switch_automation::port_facts;
 
@@ -21,7 +22,8 @@ pub struct Observed {
     pub(super) now: Timestamp,
     pub(super) attended: bool,
     pub(super) network: NetworkPlan,
-    pub(super) install: InstallSource,
+    /// The site's own image, where a host is to be installed with it.
+    pub(super) install: Option<InstallSource>,
     pub(super) hosts: Vec<Host>,
     /// Sorted by id: the last of a host is its latest.
     pub(super) orders: Vec<Order>,
@@ -42,7 +44,7 @@ pub(super) struct Attempt {
 }
 
 impl Observed {
-    pub(super) async fn read<T>(cx: &Context<'_, T>) -> Result<Self, ScoreError>
+    pub(crate) async fn read<T>(cx: &Context<'_, T>, score: &HostProvisioningScore) -> Result<Self, ScoreError>
     where
         T: ProvisioningNetwork + Switch + DhcpServer + PxeServer,
     {
@@ -62,7 +64,7 @@ impl Observed {
             now: cx.clock.now(),
             attended: cx.attended,
             network,
-            install: topology.install_source()?,
+            install: score.needs_site_image().then(|| topology.install_source()).transpose()?,
             hosts,
             orders,
             ports: ports.into_iter().map(|status| (status.port.clone(), status)).collect(),
@@ -72,7 +74,7 @@ impl Observed {
         })
     }
 
-    pub(super) fn facts(&self) -> BTreeMap<String, String> {
+    pub(crate) fn facts(&self) -> BTreeMap<String, String> {
         let hosts = self.hosts.iter().map(|host| {
             let role = host.assignment.as_ref().map_or_else(String::new, |a| format!(", role {}", a.role));
             (format!("host {}", host.label()), format!("{}{role}", host.lifecycle))

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use harmony_core::boot::{Order, OrderId, OrderState};
 use harmony_core::capability::{LoginStage, Reservation};
 use harmony_core::host::{Assignment, Host, HostId, Lifecycle, Role};
-use harmony_core::net::Hostname;
+use harmony_core::net::{Hostname, SwitchId};
 use harmony_core::score::{Bound, Change, Deferred, Plan, ScoreError, Step};
 
 use super::observe::Observed;
@@ -41,9 +41,11 @@ struct Site<'a> {
     /// Each host's latest order.
     latest: BTreeMap<&'a HostId, &'a Order>,
     reservations: BTreeMap<&'a Hostname, &'a Reservation>,
+    /// Pairs of switches that bundle as one.
+    pairs: Vec<BTreeSet<SwitchId>>,
 }
 
-pub(super) fn plan(score: &HostProvisioningScore, seen: &Observed) -> Result<Plan<ProvisioningAction>, ScoreError> {
+pub(crate) fn plan(score: &HostProvisioningScore, seen: &Observed) -> Result<Plan<ProvisioningAction>, ScoreError> {
     let mut plan = Plan::default();
     let assigned = assignments(score, seen, &mut plan);
     let mut taken: BTreeSet<IpAddr> = seen.reservations.iter().map(|r| r.address).collect();
@@ -54,10 +56,11 @@ pub(super) fn plan(score: &HostProvisioningScore, seen: &Observed) -> Result<Pla
         seen,
         latest: latest(&seen.orders),
         reservations: seen.reservations.iter().map(|kept| (&kept.hostname, kept)).collect(),
+        pairs: Vec::new(),
     };
     for role in &score.roles {
         let Some((host, new)) = assigned.get(role) else { continue };
-        let mut chain = Chain::new(&site, host, *new, &mut plan);
+        let mut chain = Chain::new(&site, host, score.setup(role), *new, &mut plan);
         if let Err(undecided) = chain.build(&mut free)? {
             plan.deferred.push(Deferred {
                 key: format!("{}/choice", host.id),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use harmony_core::boot::{BootEvent, BootEventKind, BootToken, InstallProgress, Order, OrderId, OrderState, Phase};
 use harmony_core::capability::{
     Bmc, BootDevice, BootEntry, BootTarget, DhcpServer, HostControl, HostTarget, LoginStage, PowerAction, PxeServer,
-    Switch,
+    RoleConfig, Switch,
 };
 use harmony_core::error::{DeviceError, FailureKind};
 use harmony_core::host::LifecycleEvent;
@@ -16,7 +16,7 @@ use harmony_core::store::{Document, OneShot};
 use jiff::Timestamp;
 
 use super::plan::boot_key;
-use super::{BootMethod, HostProvisioningScore, OrderDraft};
+use super::{BootMethod, HostProvisioningScore, OrderDraft, bond};
 
 /// How often evidence is looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
@@ -63,12 +63,13 @@ pub(super) async fn serve<T: PxeServer>(
     macs: &[MacAddress],
     script: &Document,
     answer: &Document,
+    base: Option<&RoleConfig>,
 ) -> Result<(), ScoreError> {
     let store = scx.cx.store;
     store.put_document(script).await?;
     store.put_document(answer).await?;
-    let target =
-        BootTarget::Install { order: id.clone(), script: script.hash.clone(), answer: answer.hash.clone(), base: None };
+    let (order, base) = (id.clone(), base.cloned());
+    let target = BootTarget::Install { order, script: script.hash.clone(), answer: answer.hash.clone(), base };
     let entry = BootEntry { host: id.host.clone(), macs: macs.to_vec(), target };
     Ok(scx.cx.topology.set_boot_entry(&entry).await?)
 }
@@ -119,9 +120,11 @@ fn shows_boot(event: &BootEvent) -> bool {
 }
 
 /// Waits until the system is on the disk, telling how far it is.
-pub(super) async fn follow_install<T>(scx: &StepContext<'_, T>, id: &OrderId) -> Result<(), ScoreError>
+///
+/// A silent installer is through when the installed system answers under its name, or asks to be sent to its disk.
+pub(super) async fn follow_install<T>(scx: &StepContext<'_, T>, id: &OrderId, silent: bool) -> Result<(), ScoreError>
 where
-    T: DhcpServer + Bmc + Switch,
+    T: DhcpServer + Bmc + Switch + HostControl,
 {
     let store = scx.cx.store;
     let order = order(scx, id).await?;
@@ -141,7 +144,9 @@ where
             )
             .into());
         }
-        if progress.is_installed() {
+        if progress.is_installed()
+            || (silent && progress.answered && bond::answers(scx.cx.topology, &order).await.is_ok())
+        {
             return installed(scx, &order).await;
         }
         // A little before the step's own end, so that what was seen is kept with the order.
@@ -242,12 +247,21 @@ pub(super) fn with_evidence(error: DeviceError, lines: Vec<String>) -> DeviceErr
     lines.into_iter().fold(error, DeviceError::evidence)
 }
 
+/// Notes that a host is in use whose ports are not bundled.
+pub(super) async fn settle<T>(scx: &StepContext<'_, T>, id: &OrderId) -> Result<(), ScoreError> {
+    let order = order(scx, id).await?;
+    if order.state == OrderState::Bonded {
+        scx.cx.store.advance_order(id, OrderState::Bonded, OrderState::Complete, None).await?;
+    }
+    provisioned(scx, &order, "its network verified").await
+}
+
 /// Marks the host as in use, once.
-pub(super) async fn provisioned<T>(scx: &StepContext<'_, T>, order: &Order) -> Result<(), ScoreError> {
+pub(super) async fn provisioned<T>(scx: &StepContext<'_, T>, order: &Order, verified: &str) -> Result<(), ScoreError> {
     let store = scx.cx.store;
     let host = store.host(&order.id.host).await?;
     if host.is_some_and(|host| host.lifecycle != harmony_core::host::Lifecycle::Provisioned) {
-        let note = format!("installed as {}, both ends of its bond verified", order.role);
+        let note = format!("installed as {}, {verified}", order.role);
         store.lifecycle(&order.id.host, LifecycleEvent::Provisioned, &note, scx.cx.clock.now()).await?;
     }
     Ok(())

@@ -274,6 +274,12 @@ impl SiteFile {
         Ok(Ssh::forget_host_keys(&self.site.state, host)?)
     }
 
+    /// Where each cluster's secrets are kept: what its installer made, one folder a generation.
+    #[must_use]
+    pub fn clusters_dir(&self) -> PathBuf {
+        self.site.state.join("clusters")
+    }
+
     /// What UEFI HTTP Boot loads.
     #[must_use]
     pub fn uefi_boot_url(&self) -> String {

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use harmony_boot::{BootConfig, StorePxe, TftpConfig};
+use harmony_boot::{BootConfig, PrivateFolder, StorePxe, TftpConfig};
 use harmony_core::capability::{
-    AgentReply, Bmc, BmcSet, BootDevice, BootEntry, CommandOutput, DhcpServer, DiskImage, HostControl, HostDiscovery,
-    HostTarget, InstallSource, LagSpec, Lease, LldpNeighbour, MacTableEntry, NetworkPlan, PortStatus, PowerAction,
-    PowerState, ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet, Topology,
+    AgentReply, Bmc, BmcSet, BootDevice, BootEntry, BootSource, CommandOutput, DhcpServer, DiskImage, HostControl,
+    HostDiscovery, HostTarget, InstallSource, LagSpec, Lease, LldpNeighbour, MacTableEntry, NetworkPlan, PortStatus,
+    PowerAction, PowerState, ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet, Topology,
 };
 use harmony_core::clock::SharedClock;
 use harmony_core::error::DeviceResult;
@@ -201,6 +201,7 @@ impl SiteTopology {
             live,
             live_args: file::words(&boot.live_args),
             agent_token: self.agent_token.clone(),
+            private: Some(Arc::new(PrivateFolder(self.file.clusters_dir()))),
         }
     }
 }
@@ -253,6 +254,14 @@ impl Topology for SiteTopology {
 impl ProvisioningNetwork for SiteTopology {
     fn network(&self) -> &NetworkPlan {
         &self.network
+    }
+
+    fn boot_source(&self) -> DeviceResult<BootSource> {
+        Ok(BootSource {
+            server: self.file.boot_address(),
+            args: file::words(&self.file.boot.install_args),
+            ssh_key: self.control.public_key(),
+        })
     }
 
     fn install_source(&self) -> DeviceResult<InstallSource> {

@@ -9,16 +9,33 @@ use harmony_core::net::{PortRef, SwitchId};
 use harmony_core::score::{Bound, Change};
 
 use super::chain::{Chain, Decided};
-use crate::host_provisioning::ProvisioningAction;
+use crate::host_provisioning::bond::awaited;
+use crate::host_provisioning::{Bundling, ProvisioningAction};
 
 impl Chain<'_> {
     pub(super) fn await_bond(&mut self, decided: &Decided<'_>) {
         let draft = &decided.draft;
-        let sentence = format!("wait until {} answers at {} with its bond up", draft.hostname, draft.address);
-        let text = format!("SSH at {}, {} in 802.3ad mode", draft.address, draft.link.name);
+        let awaited = awaited(&draft.link);
+        let sentence = format!("wait until {} answers at {} with its {awaited} up", draft.hostname, draft.address);
+        let mode =
+            if draft.link.bond.is_some() { format!(", {} in 802.3ad mode", draft.link.name) } else { String::new() };
+        let text = format!("SSH at {}{mode}", draft.address);
         let bound = Bound::new(1, self.site.score.start_limit_s);
         let action = ProvisioningAction::AwaitBond { order: draft.id.clone() };
         self.push(format!("{}/bond", self.host.id), sentence, vec![Change::Wait { text }], bound, Vec::new(), action);
+    }
+
+    /// Notes that the host is in use, without bundling anything.
+    pub(super) fn settle(&mut self, decided: &Decided<'_>) {
+        let complete = decided.order.is_some_and(|order| order.state == OrderState::Complete);
+        if complete && self.host.lifecycle == Lifecycle::Provisioned {
+            return;
+        }
+        let id = decided.draft.id.clone();
+        let changes = vec![Change::Record { name: format!("order {id}"), text: "complete".to_owned() }];
+        let sentence = format!("note that {} is in use", decided.draft.hostname);
+        let action = ProvisioningAction::Settle { order: id };
+        self.push(format!("{}/settled", self.host.id), sentence, changes, Bound::new(3, 30), Vec::new(), action);
     }
 
     pub(super) fn flip(&mut self, decided: &Decided<'_>) {
@@ -52,6 +69,9 @@ impl Chain<'_> {
         let quorum = self.site.score.quorum_groups.iter().filter(|group| group.contains(&draft.role));
         let quorum = quorum.filter_map(|group| Some(format!("quorum/{}", group.first()?)));
         self.take(flip_budgets(&ports).into_iter().chain(quorum));
+        if let Bundling::After { steps } = self.setup.bundle.clone() {
+            self.only_after(steps);
+        }
     }
 }
 

@@ -4,20 +4,22 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use harmony_core::boot::{Effect, Order, OrderId, OrderState, PortKind, Situation, Stage};
-use harmony_core::host::{Disk, Host, Nic};
+use harmony_core::boot::choice::{self, Cabling, Undecided};
+use harmony_core::boot::{Effect, LinkPlan, Order, OrderId, OrderState, PortKind, Situation, Stage};
+use harmony_core::host::{Disk, Host};
 use harmony_core::net::PortRef;
 use harmony_core::score::{Bound, Change, Plan, ScoreError, Step};
 
 use super::Site;
-use crate::host_provisioning::choice::{self, Undecided};
-use crate::host_provisioning::{OrderDraft, ProvisioningAction};
+use crate::host_provisioning::{NodeSetup, OrderDraft, ProvisioningAction};
 use crate::switch_automation::{port_fact, stage_of};
 
 /// The steps of one host.
 pub(super) struct Chain<'a> {
     pub(super) site: &'a Site<'a>,
     pub(super) host: &'a Host,
+    /// What it becomes.
+    pub(super) setup: NodeSetup,
     plan: &'a mut Plan<ProvisioningAction>,
     last: Option<String>,
 }
@@ -33,11 +35,12 @@ impl<'a> Chain<'a> {
     pub(super) fn new(
         site: &'a Site<'a>,
         host: &'a Host,
+        setup: NodeSetup,
         newly_assigned: bool,
         plan: &'a mut Plan<ProvisioningAction>,
     ) -> Self {
         let last = newly_assigned.then(|| format!("{}/assign", host.id));
-        Self { site, host, plan, last }
+        Self { site, host, setup, plan, last }
     }
 
     fn latest(&self) -> Option<&'a Order> {
@@ -53,15 +56,14 @@ impl<'a> Chain<'a> {
         if let Some(order) = order.filter(|order| order.state == OrderState::Failed) {
             return Ok(Err(self.gave_up(order)));
         }
-        let nics = match choice::bond_nics(self.host) {
-            Ok(nics) => nics,
+        let (link, ports) = match self.attachment() {
+            Ok(attachment) => attachment,
             Err(undecided) => return Ok(Err(undecided)),
         };
-        let ports: Vec<PortRef> = nics.iter().map(|(_, port)| port.clone()).collect();
         self.situate(&ports);
         let decided = match order {
             Some(order) => Decided { draft: draft_of(order), order: Some(order), ports },
-            None => match self.draft(&nics, free) {
+            None => match self.draft(link, free) {
                 Ok(draft) => Decided { draft, order: None, ports },
                 Err(undecided) => return Ok(Err(undecided)),
             },
@@ -78,8 +80,33 @@ impl<'a> Chain<'a> {
         if state < Some(OrderState::Bonded) {
             self.await_bond(&decided);
         }
-        self.flip(&decided);
+        if self.setup.is_bundled() {
+            self.flip(&decided);
+        } else {
+            self.settle(&decided);
+        }
         Ok(Ok(()))
+    }
+
+    /// How it is attached in the end, and the switch ports of its NICs, as far as they are known.
+    fn attachment(&self) -> Result<(LinkPlan, Vec<PortRef>), Undecided> {
+        let (setup, network) = (&self.setup, &self.site.seen.network);
+        let (link, ports) = match setup.bond {
+            Some(options) => {
+                let cabling = Cabling { host_ports: &network.host_ports, pairs: &self.site.pairs };
+                let nics = choice::bond_nics(self.host, &setup.nics, &cabling)?;
+                let link = choice::bond_of(&nics, options).ok_or_else(|| Undecided {
+                    waits_for: format!("a NIC with a link in {}", self.host.label()),
+                    hint: "plug one in".to_owned(),
+                })?;
+                (link, nics.into_iter().map(|(_, port)| port).collect())
+            }
+            None => {
+                let linked = self.host.nics.iter().filter(|nic| nic.carrier == Some(true));
+                (choice::alone(self.host)?, linked.filter_map(|nic| nic.port.agreed()).collect())
+            }
+        };
+        Ok((LinkPlan { vlan: setup.vlan, addressing: setup.addressing.clone(), ..link }, ports))
     }
 
     /// Tells the invariant how the host's ports are, and what runs on it.
@@ -95,19 +122,16 @@ impl<'a> Chain<'a> {
         self.plan.situations.insert(self.host.id.clone(), Situation { stage, ports });
     }
 
-    fn draft(&self, nics: &[(&Nic, PortRef)], free: &mut dyn Iterator<Item = IpAddr>) -> Result<OrderDraft, Undecided> {
+    fn draft(&self, link: LinkPlan, free: &mut dyn Iterator<Item = IpAddr>) -> Result<OrderDraft, Undecided> {
         let host = self.host;
         let role = host.assignment.as_ref().map(|assignment| assignment.role.clone()).ok_or_else(|| Undecided {
             waits_for: format!("a role for {}", host.label()),
             hint: "harmony host assign HOST ROLE".to_owned(),
         })?;
-        let disk = choice::disk(host)?;
-        let link = choice::bond(nics).ok_or_else(|| Undecided {
-            waits_for: format!("a NIC with a link in {}", host.label()),
-            hint: "plug one in".to_owned(),
-        })?;
+        let disk = choice::target_disk(host, &self.setup.disk, None)?;
         let hosts = self.site.seen.network.hosts;
-        let address = free.next().ok_or_else(|| Undecided {
+        let kept = self.site.reservations.get(&self.setup.hostname).map(|reservation| reservation.address);
+        let address = self.setup.address.or(kept).or_else(|| free.next()).ok_or_else(|| Undecided {
             waits_for: format!(
                 "a free address for {}: all from {} to {} are taken",
                 host.label(),
@@ -119,7 +143,7 @@ impl<'a> Chain<'a> {
         let number = self.latest().map_or(1, |order| order.id.number + 1);
         Ok(OrderDraft {
             id: OrderId { host: host.id.clone(), number },
-            hostname: role.hostname(),
+            hostname: self.setup.hostname.clone(),
             role,
             address,
             disk_serial: disk.serial.clone().unwrap_or_default(),
@@ -167,6 +191,13 @@ impl<'a> Chain<'a> {
     pub(super) fn take(&mut self, budgets: impl IntoIterator<Item = String>) {
         if let Some(step) = self.plan.steps.last_mut() {
             step.budgets.extend(budgets);
+        }
+    }
+
+    /// The last step starts only after these, too.
+    pub(super) fn only_after(&mut self, keys: impl IntoIterator<Item = String>) {
+        if let Some(step) = self.plan.steps.last_mut() {
+            step.after.extend(keys);
         }
     }
 

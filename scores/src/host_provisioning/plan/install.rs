@@ -10,14 +10,14 @@ use harmony_core::store::{Document, OneShot};
 
 use super::chain::{Chain, Decided};
 use super::{MAX_ATTEMPTS, boot_key};
-use crate::host_provisioning::choice::{self, Undecided};
-use crate::host_provisioning::{BootMethod, ProvisioningAction, documents};
+use crate::host_provisioning::{BootMethod, Payload, ProvisioningAction, documents};
+use harmony_core::boot::choice::{self, Undecided};
 
 impl Chain<'_> {
     /// The order itself.
     pub(super) fn issue(&mut self, decided: &Decided<'_>) {
         let draft = &decided.draft;
-        let contents = self.host.disk(&draft.disk_serial).map_or_else(String::new, choice::describe);
+        let contents = self.host.disk(&draft.disk_serial).map_or_else(String::new, choice::describe_disk);
         let changes = vec![
             Change::Erase { host: self.host.label(), serial: draft.disk_serial.clone(), contents },
             Change::Record {
@@ -100,8 +100,9 @@ impl Chain<'_> {
             self.push(boot_key(id, attempt), sentence, Vec::new(), Bound::new(3, 180), effects, action);
         }
         let text = format!("script, image and answer file to be fetched, disk {} written", draft.disk_serial);
-        let effects = vec![Effect::DiskBoot { host: host.id.clone(), bonded: true }];
-        let action = ProvisioningAction::FollowInstall { order: id.clone() };
+        let effects = vec![Effect::DiskBoot { host: host.id.clone(), bonded: draft.link.bond.is_some() }];
+        let silent = self.setup.payload != Payload::SiteImage;
+        let action = ProvisioningAction::FollowInstall { order: id.clone(), silent };
         let sentence = format!("follow the installation of {}", host.name);
         let bound = Bound::new(1, self.site.score.install_limit_s);
         self.push(format!("{}/install", host.id), sentence, vec![Change::Wait { text }], bound, effects, action);
@@ -140,14 +141,17 @@ impl Chain<'_> {
 
     fn serve(&mut self, decided: &Decided<'_>) -> Result<(), ScoreError> {
         let (host, draft) = (self.host, &decided.draft);
-        let (script, answer) = documents::render(host, draft, &self.site.seen.install)?;
-        let macs: Vec<_> = host.macs().iter().copied().collect();
-        let target = BootTarget::Install {
-            order: draft.id.clone(),
-            script: script.hash.clone(),
-            answer: answer.hash.clone(),
-            base: None,
+        let (source, base) = match &self.setup.payload {
+            Payload::SiteImage => (self.site.seen.install.as_ref(), None),
+            Payload::CoreOs { source, base } => (Some(source.as_ref()), Some(base.clone())),
         };
+        // Read whenever a host gets it.
+        let Some(source) = source else { return Ok(()) };
+        let (script, answer) = documents::render(host, draft, source)?;
+        let macs: Vec<_> = host.macs().iter().copied().collect();
+        let (order, base_of_target) = (draft.id.clone(), base.clone());
+        let (served, answered) = (script.hash.clone(), answer.hash.clone());
+        let target = BootTarget::Install { order, script: served, answer: answered, base: base_of_target };
         if self.site.seen.entries.get(&host.id).is_some_and(|entry| entry.macs == macs && entry.target == target) {
             return Ok(());
         }
@@ -163,8 +167,12 @@ impl Chain<'_> {
             text: "the same script".to_owned(),
         }));
         changes.push(file(format!("/answer/{}", draft.id), &answer));
+        if let Some(base) = &base {
+            let text = format!("merged onto {} (SHA-256 {}), which is secret", base.name, base.sha256);
+            changes.push(Change::Record { name: format!("/answer/{}", draft.id), text });
+        }
         let sentence = format!("serve boot script and answer file to {}", host.name);
-        let action = ProvisioningAction::Serve { order: draft.id.clone(), macs, script, answer };
+        let action = ProvisioningAction::Serve { order: draft.id.clone(), macs, script, answer, base };
         self.push(format!("{}/files", host.id), sentence, changes, Bound::new(3, 30), Vec::new(), action);
         Ok(())
     }

@@ -31,7 +31,7 @@ fn seen(hosts: Vec<Host>) -> Observed {
             hosts: range("10.10.0.11", "10.10.0.12"),
             host_ports: ports.clone().collect(),
         },
-        install: InstallSource {
+        install: Some(InstallSource {
             server: "10.10.0.1:8080".parse().expect("valid"),
             kernel: "/os/live/vmlinuz".into(),
             initrd: "/os/live/initrd.img".into(),
@@ -39,7 +39,7 @@ fn seen(hosts: Vec<Host>) -> Observed {
             image: Some(DiskImage { path: "/os/node/disk.img.zst".into(), sha256: "ab".repeat(32) }),
             args: vec!["console=ttyS0".into()],
             ssh_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqmzF7dJ0XzHbS0E0bH3Pcq1mX1k1VYw1dF5w0Z9s8h harmony".into(),
-        },
+        }),
         ports: ports.map(|port| (port.clone(), status(port))).collect(),
         hosts,
         orders: Vec::new(),

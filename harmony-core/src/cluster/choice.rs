@@ -1,0 +1,261 @@
+//! Which host becomes which role. Pure and deterministic, and explains itself: each choice says why, and where no host
+//! fits, each host has its reason.
+//!
+//! A role that a host has already, by a person or by an earlier run, is settled. Then come the roles that name their host;
+//! the rest are matched so that as many roles as possible get one, each the smallest that fits.
+//! Read next: `crate::boot::choice` for its disk and its NICs.
+
+use std::collections::BTreeMap;
+
+use super::{ClusterDescription, HostBinding, NodeKind, RolePlan};
+use crate::boot::LinkPlan;
+use crate::boot::choice::{Cabling, NicChoice, Undecided, alone, bond_nics, bond_of, disks_with_reasons};
+use crate::host::{Host, HostId, Lifecycle, Role};
+use crate::net::PortRef;
+
+/// The host of a role.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoleChoice<'a> {
+    /// The role.
+    pub role: Role,
+    /// Its host and why it is that one, or why there is none.
+    pub host: Result<Chosen<'a>, NoHost>,
+}
+
+/// A host that was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen<'a> {
+    /// Which.
+    pub host: &'a Host,
+    /// Why, as the rest of a sentence: "it has the role already".
+    pub reason: String,
+}
+
+/// Why a role has no host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoHost {
+    /// The role.
+    pub role: Role,
+    /// Each host with why it is not the one, by label.
+    pub refused: Vec<(String, String)>,
+}
+
+impl NoHost {
+    /// As something that waits for a person.
+    #[must_use]
+    pub fn undecided(&self) -> Undecided {
+        let hosts = match self.refused.as_slice() {
+            [] => "no host is known".to_owned(),
+            some => some.iter().map(|(host, why)| format!("{host}: {why}")).collect::<Vec<_>>().join("; "),
+        };
+        Undecided {
+            waits_for: format!("a host for the role {}: {hosts}", self.role),
+            hint: format!("boot another into the inventory, or assign one: harmony host assign HOST {}", self.role),
+        }
+    }
+}
+
+/// The hosts of all roles, in the order of `roles`.
+#[must_use]
+pub fn choose_hosts<'a>(
+    description: &ClusterDescription,
+    roles: &[RolePlan],
+    hosts: &'a [Host],
+) -> Vec<RoleChoice<'a>> {
+    let mut choosing = Choosing { hosts, taken: BTreeMap::new(), chosen: BTreeMap::new() };
+    let follows = |role: &RolePlan| description.bootstrap_becomes.as_ref() == Some(&role.role);
+    for role in roles {
+        choosing.settled(role);
+    }
+    for role in roles.iter().filter(|role| !follows(role) && !matches!(role.host, HostBinding::Rule(_))) {
+        choosing.named(role);
+    }
+    // Where the bootstrap's host has become what it was to become, no other takes its place.
+    let bootstrap = roles.iter().find(|role| role.kind == NodeKind::Bootstrap);
+    let after = roles.iter().find(|role| follows(role));
+    if let (Some(bootstrap), Some(after)) = (bootstrap, after) {
+        choosing.same_host(bootstrap, after, format!("it was the bootstrap, and is {} now", after.role));
+    }
+    choosing.by_rule(roles.iter().filter(|role| !follows(role)));
+    if let (Some(bootstrap), Some(after)) = (bootstrap, after) {
+        choosing.same_host(after, bootstrap, "it is the bootstrap until the cluster runs by itself".to_owned());
+    }
+    roles.iter().map(|role| choosing.answer(role)).collect()
+}
+
+struct Choosing<'a> {
+    hosts: &'a [Host],
+    /// Whose each host is.
+    taken: BTreeMap<HostId, Role>,
+    chosen: BTreeMap<Role, Chosen<'a>>,
+}
+
+impl<'a> Choosing<'a> {
+    fn take(&mut self, role: &Role, host: &'a Host, reason: String) {
+        self.taken.insert(host.id.clone(), role.clone());
+        self.chosen.insert(role.clone(), Chosen { host, reason });
+    }
+
+    fn settled(&mut self, role: &RolePlan) {
+        let has = |host: &&Host| host.assignment.as_ref().is_some_and(|assignment| assignment.role == role.role);
+        let names = !matches!(role.host, HostBinding::Rule(_));
+        if let Some(host) = self.hosts.iter().find(has) {
+            // A contradiction is for a person: see `refusal`.
+            if !(names && role.host.refuses(host).is_some()) {
+                self.take(&role.role, host, "it has the role already".to_owned());
+            }
+        }
+    }
+
+    fn named(&mut self, role: &RolePlan) {
+        if self.chosen.contains_key(&role.role) {
+            return;
+        }
+        let fits: Vec<&Host> = self.hosts.iter().filter(|host| self.refusal(role, host).is_none()).collect();
+        if let [only] = fits.as_slice() {
+            self.take(&role.role, only, "the description names it".to_owned());
+        }
+    }
+
+    fn same_host(&mut self, role: &RolePlan, as_of: &RolePlan, reason: String) {
+        if let Some(Chosen { host, .. }) = self.chosen.get(&as_of.role)
+            && !self.chosen.contains_key(&role.role)
+        {
+            self.chosen.insert(role.role.clone(), Chosen { host, reason });
+        }
+    }
+
+    /// A maximum matching by augmenting paths: a free host first, and only where there is none is another role moved.
+    fn by_rule<'r>(&mut self, roles: impl Iterator<Item = &'r RolePlan>) {
+        let open: Vec<&RolePlan> = roles
+            .filter(|role| matches!(role.host, HostBinding::Rule(_)) && !self.chosen.contains_key(&role.role))
+            .collect();
+        let mut by_size: Vec<&'a Host> = self.hosts.iter().collect();
+        by_size.sort_by(|a, b| size(a).cmp(&size(b)));
+        let fits: Vec<Vec<usize>> = open
+            .iter()
+            .map(|role| (0..by_size.len()).filter(|at| self.refusal(role, by_size[*at]).is_none()).collect())
+            .collect();
+        let mut owner = vec![None; by_size.len()];
+        for role in 0..open.len() {
+            augment(role, &fits, &mut owner, &mut vec![false; by_size.len()]);
+        }
+        for (at, role) in owner.into_iter().enumerate() {
+            if let Some(role) = role {
+                self.take(&open[role].role, by_size[at], "it is the smallest free host that fits".to_owned());
+            }
+        }
+    }
+
+    /// Why a host is not the one for a role; nothing if it could be.
+    fn refusal(&self, role: &RolePlan, host: &Host) -> Option<String> {
+        if let Some(assignment) = &host.assignment {
+            return if assignment.role == role.role {
+                role.host
+                    .refuses(host)
+                    .map(|reason| format!("it has the role, but the description wants another: {reason}"))
+            } else {
+                Some(format!("it has the role {}", assignment.role))
+            };
+        }
+        if let Some(reason) = role.host.refuses(host) {
+            return Some(reason);
+        }
+        if let Some(other) = self.taken.get(&host.id) {
+            return Some(format!("it becomes {other}"));
+        }
+        match host.lifecycle {
+            Lifecycle::Discovered => {}
+            Lifecycle::Registered => return Some("its hardware was not reported yet".to_owned()),
+            Lifecycle::Released => return Some("it was released, and is not wiped yet".to_owned()),
+            Lifecycle::Wiped => return Some("it was wiped, and has not reported since".to_owned()),
+            Lifecycle::Acquired | Lifecycle::Provisioned | Lifecycle::Failed => {
+                return Some("it is in use".to_owned());
+            }
+        }
+        // Whoever names a host is told by preflight what it lacks; a rule passes over it.
+        if matches!(role.host, HostBinding::Rule(_)) { lacks(role, host) } else { None }
+    }
+
+    fn answer(&self, role: &RolePlan) -> RoleChoice<'a> {
+        let host = self.chosen.get(&role.role).cloned().ok_or_else(|| {
+            let named = !matches!(role.host, HostBinding::Rule(_));
+            let reason = |host: &Host| {
+                self.refusal(role, host).unwrap_or_else(|| {
+                    if named { "it is not the only one that answers to that" } else { "others need it more" }.to_owned()
+                })
+            };
+            let refused = self.hosts.iter().map(|host| (host.label(), reason(host))).collect();
+            NoHost { role: role.role.clone(), refused }
+        });
+        RoleChoice { role: role.role.clone(), host }
+    }
+}
+
+/// What a host lacks for a role; nothing if it has all.
+#[must_use]
+pub fn lacks(role: &RolePlan, host: &Host) -> Option<String> {
+    if let Some(reason) = role.minimums.refuses(host) {
+        return Some(reason);
+    }
+    let disks = disks_with_reasons(host, &role.disk);
+    if disks.iter().all(|(_, reason)| reason.is_some()) {
+        let reasons = disks.iter().filter_map(|(disk, reason)| Some(format!("{}: {}", disk.name, reason.as_ref()?)));
+        return Some(format!("it has no disk to install on ({})", reasons.collect::<Vec<_>>().join(", ")));
+    }
+    let linked = host.nics.iter().filter(|nic| nic.carrier == Some(true)).count();
+    (role.bond.is_some() && linked < 2).then(|| format!("a bond needs two NICs with a link, it has {linked}"))
+}
+
+/// Sorts hosts from the smallest on; equals by serial number and id, which never change.
+fn size(host: &Host) -> (Option<u64>, Option<u32>, u64, &Option<String>, &HostId) {
+    let disks = host.disks.iter().map(|disk| disk.size_bytes).fold(0, u64::saturating_add);
+    (host.memory_bytes, host.cpus, disks, &host.identity.serial, &host.id)
+}
+
+/// Gives `role` a host, moving others where they can be moved. Source: Kuhn, "The Hungarian method", 1955.
+fn augment(role: usize, fits: &[Vec<usize>], owner: &mut [Option<usize>], seen: &mut [bool]) -> bool {
+    if let Some(free) = fits[role].iter().copied().find(|at| owner[*at].is_none()) {
+        owner[free] = Some(role);
+        return true;
+    }
+    for at in fits[role].iter().copied() {
+        if std::mem::replace(&mut seen[at], true) {
+            continue;
+        }
+        if owner[at].is_none_or(|other| augment(other, fits, owner, seen)) {
+            owner[at] = Some(role);
+            return true;
+        }
+    }
+    false
+}
+
+/// How a role's host is attached once it is installed, and the switch ports of the NICs that takes.
+///
+/// # Errors
+/// What a person must do.
+pub fn link_of(role: &RolePlan, host: &Host, cabling: &Cabling<'_>) -> Result<(LinkPlan, Vec<PortRef>), Undecided> {
+    let (mut link, ports) = if let Some(policy) = &role.bond {
+        let members = bond_nics(host, &policy.nics, cabling)?;
+        let ports = members.iter().map(|(_, port)| port.clone()).collect();
+        let link = bond_of(&members, policy.options()).ok_or_else(|| Undecided {
+            waits_for: format!("NICs of {} to bond", host.label()),
+            hint: "let the host report again: harmony inventory scan".to_owned(),
+        })?;
+        (link, ports)
+    } else {
+        let link = alone(host)?;
+        let nic = host.nics.iter().find(|nic| nic.mac == link.mac);
+        (link, nic.and_then(|nic| nic.port.agreed()).into_iter().collect())
+    };
+    link.vlan = role.vlan;
+    link.addressing = role.addressing.clone();
+    Ok((link, ports))
+}
+
+/// Every NIC that a role's policy could mean, whatever is known of its port.
+#[must_use]
+pub fn nic_choice(role: &RolePlan) -> Option<&NicChoice> {
+    role.bond.as_ref().map(|policy| &policy.nics)
+}

@@ -1,0 +1,188 @@
+//! What all Scores of one cluster share: its description, read once, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use harmony_core::capability::{Artefacts, BootImages, BootSource, InstallSource, InstallerInput};
+use harmony_core::cluster::{ClusterDescription, ClusterName, LacpStrategy, MastersSchedulable, NodeKind, RolePlan};
+use harmony_core::host::Role;
+use harmony_core::net::Hostname;
+use harmony_core::score::ScoreError;
+use harmony_templates::{install_config, machine_configs};
+use serde::{Deserialize, Serialize};
+
+use super::action::Member;
+use crate::host_provisioning::{Bundling, HostProvisioningScore, NodeSetup, Payload};
+
+/// How long the parts of an installation may take, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OkdLimits {
+    /// One host's installation.
+    pub install_s: u64,
+    /// An installed host's first answer.
+    pub start_s: u64,
+    /// Both ends of a bond to agree.
+    pub flip_s: u64,
+    /// From the bootstrap's first answer until it serves masters: it fetches the release's node image first.
+    pub serving_s: u64,
+    /// From there until the control plane runs on the masters.
+    pub bootstrap_s: u64,
+    /// Installed workers to become ready nodes.
+    pub join_s: u64,
+    /// The routers to move.
+    pub ingress_s: u64,
+    /// The cluster to be installed, once its nodes are there.
+    pub complete_s: u64,
+    /// Hosts to be found, and a person to decide, when nobody watches.
+    pub wait_s: u64,
+}
+
+impl Default for OkdLimits {
+    fn default() -> Self {
+        Self {
+            install_s: 1800,
+            start_s: 1800,
+            flip_s: 60,
+            serving_s: 2400,
+            bootstrap_s: 5400,
+            join_s: 3600,
+            ingress_s: 900,
+            complete_s: 5400,
+            wait_s: 1800,
+        }
+    }
+}
+
+/// A cluster's description with what is told beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Okd {
+    pub(super) description: ClusterDescription,
+    /// Each role with what is wanted of its host: bootstrap, masters, workers.
+    pub(super) plans: Vec<RolePlan>,
+    /// Public key that may log in to nodes; without one, the site's.
+    pub(super) ssh_key: Option<String>,
+    pub(super) limits: OkdLimits,
+}
+
+impl Okd {
+    pub(super) fn name(&self) -> &ClusterName {
+        &self.description.name
+    }
+
+    /// A step's key.
+    pub(super) fn key(&self, what: &str) -> String {
+        format!("{}/{what}", self.description.name)
+    }
+
+    /// The step that waits for the bootstrap's work to be done; its mark in the journal is what is known of it later.
+    pub(super) fn bootstrap_key(&self, generation: u32) -> String {
+        self.key(&format!("bootstrap-complete-{generation}"))
+    }
+
+    pub(super) fn of_kind(&self, kind: NodeKind) -> impl Iterator<Item = &RolePlan> {
+        self.plans.iter().filter(move |plan| plan.kind == kind)
+    }
+
+    pub(super) fn bootstrap(&self) -> Option<&RolePlan> {
+        self.of_kind(NodeKind::Bootstrap).next()
+    }
+
+    pub(super) fn roles(&self, kind: NodeKind) -> Vec<Role> {
+        self.of_kind(kind).map(|plan| plan.role.clone()).collect()
+    }
+
+    /// Whether masters run workloads from the start.
+    fn schedulable_at_first(&self) -> bool {
+        self.of_kind(NodeKind::Worker).next().is_none()
+            || self.description.masters_schedulable != MastersSchedulable::Never
+    }
+
+    /// Whether masters run workloads in the end.
+    pub(super) fn schedulable_at_last(&self) -> bool {
+        self.of_kind(NodeKind::Worker).next().is_none()
+            || self.description.masters_schedulable == MastersSchedulable::Always
+    }
+
+    /// What the installer is given.
+    pub(super) fn installer_input(&self, source: &BootSource) -> Result<InstallerInput, ScoreError> {
+        let failed = |what: &str| {
+            let what = format!("make the {what} of cluster {}", self.name());
+            move |source: harmony_templates::TemplateError| ScoreError::Document { what, source: source.into() }
+        };
+        let ssh_key = self.ssh_key.as_deref().unwrap_or(&source.ssh_key);
+        Ok(InstallerInput {
+            cluster: self.name().clone(),
+            install_config: install_config(&self.description, ssh_key).map_err(failed("install configuration"))?,
+            manifests: machine_configs(&self.description).map_err(failed("machine configurations"))?,
+            pull_secret_file: self.description.pull_secret_file.clone(),
+            masters_schedulable: self.schedulable_at_first(),
+        })
+    }
+
+    /// The provisioning of the hosts of one kind.
+    ///
+    /// The steps of `bundle_after` are those that come before ports are bundled.
+    pub(super) fn provisioning(
+        &self,
+        kind: NodeKind,
+        artefacts: &Artefacts,
+        images: &BootImages,
+        source: &BootSource,
+        bundle_after: &[String],
+    ) -> HostProvisioningScore {
+        let [kernel, initrd, rootfs] = images.assets().map(|(_, path)| format!("/os/{path}"));
+        let ssh_key = self.ssh_key.clone().unwrap_or_else(|| source.ssh_key.clone());
+        let (server, args) = (source.server, source.args.clone());
+        let source = InstallSource { server, kernel, initrd, rootfs: Some(rootfs), image: None, args, ssh_key };
+        let nodes = self.of_kind(kind).filter_map(|plan| {
+            let base = artefacts.roles.get(&kind)?.clone();
+            Some((plan.role.clone(), self.setup(plan, Payload::CoreOs { source: Box::new(source.clone()), base }, bundle_after)))
+        });
+        let nodes: BTreeMap<Role, NodeSetup> = nodes.collect();
+        let score = HostProvisioningScore {
+            nodes,
+            install_limit_s: self.limits.install_s,
+            start_limit_s: self.limits.start_s,
+            flip_limit_s: self.limits.flip_s,
+            wait_limit_s: self.limits.wait_s,
+            ..HostProvisioningScore::new(self.roles(kind))
+        };
+        match kind {
+            NodeKind::Master => score.with_quorum(self.roles(kind)),
+            NodeKind::Bootstrap | NodeKind::Worker => score,
+        }
+    }
+
+    fn setup(&self, plan: &RolePlan, payload: Payload, bundle_after: &[String]) -> NodeSetup {
+        let bundle = match LacpStrategy::chosen(plan.lacp, plan.bond.is_some(), false) {
+            LacpStrategy::Flip if bundle_after.is_empty() => Bundling::AtOnce,
+            LacpStrategy::Flip => Bundling::After { steps: bundle_after.to_vec() },
+            LacpStrategy::Fallback => Bundling::WithFallback,
+            LacpStrategy::None => Bundling::Never,
+        };
+        NodeSetup {
+            hostname: plan.hostname.clone(),
+            address: plan.address,
+            payload,
+            disk: plan.disk.clone(),
+            nics: plan.bond.as_ref().map(|bond| bond.nics.clone()).unwrap_or_default(),
+            bond: plan.bond.as_ref().map(harmony_core::cluster::BondPolicy::options),
+            vlan: plan.vlan,
+            addressing: plan.addressing.clone(),
+            bundle,
+        }
+    }
+
+    /// The hosts of a kind whose addresses are known.
+    pub(super) fn members(&self, kind: NodeKind, addresses: &BTreeMap<Role, IpAddr>) -> Vec<Member> {
+        let member = |plan: &RolePlan| {
+            Some(Member { name: plan.hostname.clone(), address: *addresses.get(&plan.role)? })
+        };
+        self.of_kind(kind).filter_map(member).collect()
+    }
+
+    pub(super) fn hostnames(&self, kind: NodeKind) -> Vec<Hostname> {
+        self.of_kind(kind).map(|plan| plan.hostname.clone()).collect()
+    }
+}

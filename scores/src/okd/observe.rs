@@ -1,0 +1,167 @@
+//! What an OKD installation looks at.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use harmony_core::capability::{
+    Artefacts, BootAssets, BootImages, BootSource, DnsRecord, InstallerVersion, LbService, RemoteFile,
+};
+use harmony_core::cluster::NodeKind;
+use harmony_core::host::Role;
+use harmony_core::score::{Context, ScoreError};
+use harmony_core::store::OneShot;
+
+use super::action::{Facts, OkdSite};
+use super::cluster::Okd;
+use super::view::{ClusterView, serving};
+use crate::host_provisioning::{self, HostProvisioningScore};
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    pub(super) hosts: host_provisioning::Observed,
+    pub(super) source: BootSource,
+    /// What the installer made, if it has been asked.
+    pub(super) artefacts: Option<Artefacts>,
+    /// What is asked of the installer program while the bootstrap's work is not done; nothing is afterwards.
+    pub(super) installer: Option<Installer>,
+    pub(super) dns_is_external: bool,
+    pub(super) dns: Vec<DnsRecord>,
+    pub(super) balancer_is_external: bool,
+    pub(super) services: Vec<LbService>,
+    /// Whether the control plane runs on the masters, by the journal's mark.
+    pub(super) is_bootstrapped: bool,
+    /// Whether the bootstrap serves masters just now; not asked afterwards.
+    pub(super) is_serving: bool,
+    /// The running cluster; read once its control plane runs on the masters.
+    pub(super) running: Option<Running>,
+}
+
+/// What is asked of the installer program.
+#[derive(Debug, Clone)]
+pub(super) struct Installer {
+    pub(super) version: InstallerVersion,
+    pub(super) images: BootImages,
+    /// Files of the release that the boot server does not offer yet, or in another state.
+    pub(super) missing: Vec<(RemoteFile, String)>,
+}
+
+/// A cluster whose control plane runs on its masters.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    pub(super) view: ClusterView,
+    pub(super) masters_schedulable: bool,
+    pub(super) ingress_nodes: Vec<String>,
+    pub(super) is_complete: bool,
+}
+
+impl Observed {
+    pub(super) async fn read<T: OkdSite>(okd: &Okd, cx: &Context<'_, T>) -> Result<Self, ScoreError> {
+        let (topology, name) = (cx.topology, okd.name());
+        // Without nodes of its own, so that nothing is asked of the site's own image.
+        let hosts = host_provisioning::Observed::read(cx, &HostProvisioningScore::new([])).await?;
+        let artefacts = topology.artefacts(name).await?;
+        let mark = match &artefacts {
+            Some(artefacts) => cx.store.one_shot(&okd.bootstrap_key(artefacts.generation)).await?,
+            None => OneShot::Never,
+        };
+        let is_bootstrapped = matches!(mark, OneShot::Done(_));
+        let installer = if is_bootstrapped { None } else { Some(Installer::read(topology).await?) };
+        let running = if is_bootstrapped { Some(Running::read(okd, topology).await?) } else { None };
+        let mut observed = Self {
+            source: topology.boot_source()?,
+            dns_is_external: topology.dns_is_external(),
+            dns: topology.dns_records().await?,
+            balancer_is_external: topology.load_balancer_is_external(),
+            services: topology.services().await?,
+            hosts,
+            artefacts,
+            installer,
+            is_bootstrapped,
+            is_serving: false,
+            running,
+        };
+        let bootstrap = okd.bootstrap().and_then(|plan| observed.address(okd, &plan.role));
+        if let Some(address) = bootstrap.filter(|_| !is_bootstrapped && observed.artefacts.is_some()) {
+            observed.is_serving = serving(topology, name, address).await?.0;
+        }
+        Ok(observed)
+    }
+
+    /// The address of the host with a role: of its order, of its description, or the one that is reserved for its name.
+    pub(super) fn address(&self, okd: &Okd, role: &Role) -> Option<IpAddr> {
+        let plan = okd.plans.iter().find(|plan| plan.role == *role)?;
+        let order = self.hosts.order_of(role).map(|order| order.address);
+        let reserved = || self.hosts.reservation_of(&plan.hostname).map(|reservation| reservation.address);
+        order.or(plan.address).or_else(reserved)
+    }
+
+    /// The addresses of all roles that have one.
+    pub(super) fn addresses(&self, okd: &Okd) -> BTreeMap<Role, IpAddr> {
+        let known = |role: &Role| Some((role.clone(), self.address(okd, role)?));
+        okd.plans.iter().filter_map(|plan| known(&plan.role)).collect()
+    }
+
+    pub(super) fn facts(&self, okd: &Okd) -> Facts {
+        let mut facts = self.hosts.facts();
+        let name = okd.name();
+        let made = self.artefacts.as_ref().map_or_else(
+            || "none".to_owned(),
+            |made| format!("generation {} of {}", made.generation, made.input),
+        );
+        facts.insert(format!("artefacts of {name}"), made);
+        facts.insert(format!("bootstrap of {name}"), (if self.is_bootstrapped { "complete" } else { "not complete" }).to_owned());
+        for record in &self.dns {
+            facts.insert(format!("DNS record {}", record.name), record.address.to_string());
+        }
+        for service in &self.services {
+            let servers = service.servers.iter().map(|server| server.name.short().to_owned()).collect::<Vec<_>>();
+            facts.insert(format!("service {}", service.name), servers.join(" "));
+        }
+        if let Some(installer) = &self.installer {
+            facts.insert("installer".to_owned(), format!("{} ({})", installer.version.version, installer.version.sha256));
+        }
+        for node in self.running.iter().flat_map(|running| &running.view.nodes) {
+            let ready = if node.ready == Some(true) { "ready" } else { "not ready" };
+            facts.insert(format!("node {}", node.name), ready.to_owned());
+        }
+        facts
+    }
+}
+
+impl Installer {
+    async fn read<T: OkdSite>(topology: &T) -> Result<Self, ScoreError> {
+        let images = topology.boot_images().await?;
+        let mut missing = Vec::new();
+        for (file, path) in images.assets() {
+            let there = BootAssets::asset(topology, &path).await?;
+            if there.is_none_or(|info| info.sha256 != file.sha256) {
+                missing.push((file.clone(), path));
+            }
+        }
+        Ok(Self { version: topology.installer_version().await?, images, missing })
+    }
+}
+
+impl Running {
+    async fn read<T: OkdSite>(okd: &Okd, topology: &T) -> Result<Self, ScoreError> {
+        let name = okd.name();
+        let view = ClusterView::read(topology, name).await?;
+        let view = view.map_err(|reason| {
+            let what = format!("failed to ask the API of cluster {name}, whose control plane runs: {reason}");
+            harmony_core::error::DeviceError::new(harmony_core::error::FailureKind::Unreachable, what)
+                .hint("look at its masters: harmony status, and the load balancer before them")
+        })?;
+        Ok(Self {
+            view,
+            masters_schedulable: topology.masters_schedulable(name).await?,
+            ingress_nodes: topology.ingress_nodes(name).await?,
+            is_complete: topology.install_is_complete(name).await?,
+        })
+    }
+
+    /// Which of these are ready nodes.
+    pub(super) fn unready<'a>(&self, okd: &'a Okd, kind: NodeKind) -> Vec<&'a str> {
+        okd.of_kind(kind).map(|plan| plan.hostname.as_str()).filter(|name| !self.view.is_ready(name)).collect()
+    }
+}
