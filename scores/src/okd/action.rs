@@ -48,7 +48,7 @@ impl<T> OkdSite for T where
 {
 }
 
-/// A host of the cluster, as its certificates may name it.
+/// A host of the cluster, by name and address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its name in full.
@@ -77,8 +77,8 @@ pub enum OkdAction {
     BundleMaster {
         /// The bundle, as for any host.
         action: ProvisioningAction,
-        /// The other masters.
-        others: Vec<Hostname>,
+        /// All masters.
+        masters: Vec<Hostname>,
     },
     /// Keeps an address for a host.
     Reserve {

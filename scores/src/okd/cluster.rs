@@ -122,24 +122,22 @@ impl Okd {
 
     /// The provisioning of the hosts of one kind.
     ///
-    /// The steps of `bundle_after` are those that come before ports are bundled.
+    /// The steps of `bundle_after` are those that come before ports are bundled. Without images, all are installed.
     pub(super) fn provisioning(
         &self,
         kind: NodeKind,
         artefacts: &Artefacts,
-        images: &BootImages,
+        images: Option<&BootImages>,
         source: &BootSource,
         bundle_after: &[String],
     ) -> HostProvisioningScore {
-        let [kernel, initrd, rootfs] = images.assets().map(|(_, path)| format!("/os/{path}"));
-        let ssh_key = self.ssh_key.clone().unwrap_or_else(|| source.ssh_key.clone());
-        let (server, args) = (source.server, source.args.clone());
-        let source = InstallSource { server, kernel, initrd, rootfs: Some(rootfs), image: None, args, ssh_key };
-        let nodes = self.of_kind(kind).filter_map(|plan| {
-            let base = artefacts.roles.get(&kind)?.clone();
-            Some((plan.role.clone(), self.setup(plan, Payload::CoreOs { source: Box::new(source.clone()), base }, bundle_after)))
-        });
-        let nodes: BTreeMap<Role, NodeSetup> = nodes.collect();
+        let source = images.map(|images| self.install_source(images, source));
+        let payload = match (source, artefacts.roles.get(&kind)) {
+            (Some(source), Some(base)) => Payload::CoreOs { source: Box::new(source), base: base.clone() },
+            _ => Payload::Installed,
+        };
+        let node = |plan: &RolePlan| (plan.role.clone(), self.setup(plan, payload.clone(), bundle_after));
+        let nodes: BTreeMap<Role, NodeSetup> = self.of_kind(kind).map(node).collect();
         let score = HostProvisioningScore {
             nodes,
             install_limit_s: self.limits.install_s,
@@ -152,6 +150,13 @@ impl Okd {
             NodeKind::Master => score.with_quorum(self.roles(kind)),
             NodeKind::Bootstrap | NodeKind::Worker => score,
         }
+    }
+
+    fn install_source(&self, images: &BootImages, source: &BootSource) -> InstallSource {
+        let [kernel, initrd, rootfs] = images.assets().map(|(_, path)| format!("/os/{path}"));
+        let ssh_key = self.ssh_key.clone().unwrap_or_else(|| source.ssh_key.clone());
+        let (server, args) = (source.server, source.args.clone());
+        InstallSource { server, kernel, initrd, rootfs: Some(rootfs), image: None, args, ssh_key }
     }
 
     fn setup(&self, plan: &RolePlan, payload: Payload, bundle_after: &[String]) -> NodeSetup {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use harmony_core::boot::OrderState;
 use harmony_core::capability::{
     Artefacts, BootAssets, BootImages, BootSource, DnsRecord, InstallerVersion, LbService, RemoteFile,
 };
-use harmony_core::cluster::NodeKind;
+use harmony_core::cluster::{NodeKind, RolePlan};
 use harmony_core::host::Role;
+use harmony_core::net::Hostname;
 use harmony_core::score::{Context, ScoreError};
 use harmony_core::store::OneShot;
 
@@ -23,7 +25,7 @@ pub struct Observed {
     pub(super) source: BootSource,
     /// What the installer made, if it has been asked.
     pub(super) artefacts: Option<Artefacts>,
-    /// What is asked of the installer program while the bootstrap's work is not done; nothing is afterwards.
+    /// What is asked of the installer program while a host is to be installed.
     pub(super) installer: Option<Installer>,
     pub(super) dns_is_external: bool,
     pub(super) dns: Vec<DnsRecord>,
@@ -66,7 +68,15 @@ impl Observed {
             None => OneShot::Never,
         };
         let is_bootstrapped = matches!(mark, OneShot::Done(_));
-        let installer = if is_bootstrapped { None } else { Some(Installer::read(topology).await?) };
+        let is_installed = |plan: &&RolePlan| {
+            let order = hosts.order_of(&plan.role);
+            plan.kind == NodeKind::Bootstrap || order.is_some_and(|order| order.state >= OrderState::Installed)
+        };
+        let installer = if is_bootstrapped && okd.plans.iter().all(|plan| is_installed(&plan)) {
+            None
+        } else {
+            Some(Installer::read(topology).await?)
+        };
         let running = if is_bootstrapped { Some(Running::read(okd, topology).await?) } else { None };
         let mut observed = Self {
             source: topology.boot_source()?,
@@ -160,7 +170,12 @@ impl Running {
         })
     }
 
-    /// Which of these are ready nodes.
+    /// Whether it has been a node.
+    pub(super) fn knows(&self, name: &Hostname) -> bool {
+        self.view.nodes.iter().any(|node| node.name == name.as_str())
+    }
+
+    /// Names of those that are no ready nodes.
     pub(super) fn unready<'a>(&self, okd: &'a Okd, kind: NodeKind) -> Vec<&'a str> {
         okd.of_kind(kind).map(|plan| plan.hostname.as_str()).filter(|name| !self.view.is_ready(name)).collect()
     }
