@@ -1,140 +1,27 @@
-//! What is chosen for a host: its disk, its bond, its address. Pure; what a person must decide is
-//! said as such.
+//! What is chosen for a host whose Score says nothing of disks and NICs: the only eligible disk, a bond of all NICs with a link.
+//!
+//! How, and what needs a person, is `harmony_core::boot::choice`.
 
-use harmony_core::boot::LinkPlan;
-use harmony_core::host::{Disk, Host, Nic, PortWitness};
+use harmony_core::boot::choice::{self, Cabling, DiskHints, NicChoice};
+use harmony_core::boot::{BondOptions, LinkPlan};
+use harmony_core::host::{Disk, Host, Nic};
 use harmony_core::net::PortRef;
 
-/// Why nothing can be chosen without a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Undecided {
-    /// What is missing.
-    pub(super) waits_for: String,
-    /// What to do.
-    pub(super) hint: String,
-}
+pub(super) use harmony_core::boot::choice::{Undecided, describe_disk as describe};
 
-/// Smallest disk that an operating system is put on, in bytes.
-const SMALLEST_DISK: u64 = 1 << 30;
-
-/// The disk to install on: the one that the assignment names, or the only eligible one. One with
-/// known contents is refused unless a person agreed, by its serial, to lose them.
+/// The disk to install on.
 pub(super) fn disk(host: &Host) -> Result<&Disk, Undecided> {
-    let label = host.label();
-    let assignment = host.assignment.as_ref();
-    let role = assignment.map_or("ROLE", |a| a.role.as_str());
-    let assign = format!("harmony host assign {} {role}", host.name);
-    let eligible: Vec<&Disk> =
-        host.disks.iter().filter(|d| d.size_bytes >= SMALLEST_DISK && d.serial.is_some()).collect();
-    let chosen = match (assignment.and_then(|a| a.disk.as_deref()), eligible.as_slice()) {
-        (Some(serial), _) => {
-            eligible.iter().find(|disk| disk.serial.as_deref() == Some(serial)).copied().ok_or_else(|| Undecided {
-                waits_for: format!("a disk with serial {serial} of at least 1 GiB in {label}"),
-                hint: format!("choose another: {assign} --disk SERIAL (it has {})", list(&eligible)),
-            })?
-        }
-        (None, []) => {
-            let why =
-                if host.disks.is_empty() { "it has no disks" } else { "none has a serial number and at least 1 GiB" };
-            return Err(Undecided {
-                waits_for: format!("a disk in {label}: {why}"),
-                hint: "add a disk and let the host report again, or give the role to another host".to_owned(),
-            });
-        }
-        (None, [only]) => only,
-        (None, many) => {
-            return Err(Undecided {
-                waits_for: format!("a choice among the disks of {label}"),
-                hint: format!("{assign} --disk SERIAL (it has {})", list(many)),
-            });
-        }
-    };
-    let serial = chosen.serial.as_deref().unwrap_or_default();
-    if !chosen.signatures.is_empty() && assignment.and_then(|a| a.erase.as_deref()) != Some(serial) {
-        return Err(Undecided {
-            waits_for: format!(
-                "consent to erase disk {serial} of {label}, which holds {}",
-                chosen.signatures.join(", ")
-            ),
-            hint: format!("if that may be lost: {assign} --disk {serial} --erase {serial}"),
-        });
-    }
-    Ok(chosen)
+    choice::target_disk(host, &DiskHints::default(), None)
 }
 
-fn list(disks: &[&Disk]) -> String {
-    let one = |disk: &&Disk| {
-        format!("{} ({} GB)", disk.serial.as_deref().unwrap_or("no serial"), disk.size_bytes / 1_000_000_000)
-    };
-    if disks.is_empty() { "none".to_owned() } else { disks.iter().map(one).collect::<Vec<_>>().join(", ") }
-}
-
-/// What a plan says of a disk that is erased.
-pub(super) fn describe(disk: &Disk) -> String {
-    let model = disk.model.as_deref().unwrap_or("unknown model");
-    let contents = if disk.signatures.is_empty() {
-        "no known contents".to_owned()
-    } else {
-        format!("holds {}", disk.signatures.join(", "))
-    };
-    format!("{} ({model}, {} GB), {contents}", disk.name, disk.size_bytes / 1_000_000_000)
-}
-
-/// The NICs to bond, with their switch ports: all that have a link. The port of each must be known
-/// and agreed, and all must be on one switch.
+/// The NICs to bond, with their switch ports.
 pub(super) fn bond_nics(host: &Host) -> Result<Vec<(&Nic, PortRef)>, Undecided> {
-    let label = host.label();
-    let mut members = Vec::new();
-    for nic in host.nics.iter().filter(|nic| nic.carrier == Some(true)) {
-        match nic.port.verdict() {
-            PortWitness::Agreed(port) => members.push((nic, port)),
-            PortWitness::Unknown => {
-                return Err(Undecided {
-                    waits_for: format!("the switch port of {} of {label}", nic.name),
-                    hint: "let it boot the inventory environment again, and check that LLDP is on at its switch"
-                        .to_owned(),
-                });
-            }
-            PortWitness::Disputed(said) => {
-                return Err(Undecided {
-                    waits_for: format!("agreement on the switch port of {} of {label}: {said}", nic.name),
-                    hint: "check the cable, then let the host report again: harmony inventory scan".to_owned(),
-                });
-            }
-        }
-    }
-    members.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    if members.len() < 2 {
-        return Err(Undecided {
-            waits_for: format!("a second NIC with a link in {label}: a bond needs two"),
-            hint: "plug it in and let the host report again: harmony inventory scan".to_owned(),
-        });
-    }
-    let mut ports: Vec<&PortRef> = members.iter().map(|(_, port)| port).collect();
-    ports.sort();
-    if let Some(pair) = ports.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Undecided {
-            waits_for: format!("{label}: two of its NICs seem to be plugged into {}", pair[0]),
-            hint: "a hub or an unmanaged switch between them? check the cables".to_owned(),
-        });
-    }
-    if let Some((_, other)) = members.iter().find(|(_, port)| port.switch != members[0].1.switch) {
-        return Err(Undecided {
-            waits_for: format!(
-                "{label}: its NICs are on switches {} and {}, which cannot bundle",
-                members[0].1.switch, other.switch
-            ),
-            hint: "plug both NICs into one switch".to_owned(),
-        });
-    }
-    Ok(members)
+    choice::bond_nics(host, &NicChoice::All, &Cabling::default())
 }
 
-/// The bond, with the MAC of the NIC that booted: the DHCP reservation holds it.
+/// The bond, with the MAC of the NIC that booted.
 pub(super) fn bond(members: &[(&Nic, PortRef)]) -> Option<LinkPlan> {
-    let first = members.iter().find(|(nic, _)| nic.booted).or_else(|| members.first())?;
-    let members = members.iter().map(|(nic, _)| (nic.name.clone(), nic.mac)).collect();
-    Some(LinkPlan::bond("bond0", first.0.mac, members))
+    choice::bond_of(members, BondOptions::default())
 }
 
 #[cfg(test)]
