@@ -5,6 +5,7 @@
 //! put right before anything is changed.
 
 mod binding;
+mod check;
 pub mod choice;
 pub mod csr;
 mod description;
@@ -12,6 +13,7 @@ pub mod endpoints;
 mod link_policy;
 
 pub use binding::{HostBinding, HostRule, Minimums};
+pub use check::DescriptionError;
 pub use description::{
     ClusterDescription, ClusterNetwork, CsrPolicy, Endpoints, MastersSchedulable, NetworkType, PodNetwork, RoleEntry,
     RolePlan, RoleSettings,
