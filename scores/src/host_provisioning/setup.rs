@@ -47,7 +47,7 @@ impl NodeSetup {
             address: None,
             payload: Payload::SiteImage,
             disk: DiskHints::default(),
-            nics: NicChoice::default(),
+            nics: NicChoice::All,
             bond: Some(BondOptions::default()),
             vlan: None,
             addressing: Addressing::Dhcp,

@@ -4,7 +4,8 @@
 //! plane. Source: `docs/guides/okd-what-the-epic-said.md`.
 
 use harmony_core::capability::Artefacts;
-use harmony_core::cluster::{ClusterPhase, NodeKind};
+use harmony_core::cluster::NodeKind;
+use harmony_core::cluster::endpoints::ClusterPhase;
 use harmony_core::error::{DeviceError, FailureKind};
 use harmony_core::score::{Bound, Change, Plan, ScoreError};
 
@@ -73,7 +74,11 @@ fn fetch(builder: &mut Builder<'_>, installer: &Installer) -> Vec<String> {
             what: format!("asset-{name}"),
             target: format!("boot file /os/{path}"),
             sentence: format!("fetch {}", file.location),
-            changes: vec![Change::File { path: format!("/os/{path}"), before: None, after: Some(format!("SHA-256 {}", file.sha256)) }],
+            changes: vec![Change::File {
+                path: format!("/os/{path}"),
+                before: None,
+                after: Some(format!("SHA-256 {}", file.sha256)),
+            }],
             after: Vec::new(),
             bound: Bound::new(3, 3600),
             one_shot: false,
@@ -117,13 +122,17 @@ fn artefacts<'a>(builder: &mut Builder<'a>) -> Result<Option<&'a Artefacts>, Sco
         }
     };
     let because = why.map_or_else(String::new, |why| format!(", because {why} and no host has them"));
-    let file = |path: &str, text: &str| Change::File { path: path.to_owned(), before: None, after: Some(text.to_owned()) };
+    let file =
+        |path: &str, text: &str| Change::File { path: path.to_owned(), before: None, after: Some(text.to_owned()) };
     let mut changes = vec![file("install-config.yaml", &input.install_config)];
     changes.extend(input.manifests.iter().map(|manifest| file(&manifest.path, &manifest.text)));
     builder.step(Draft {
         what: format!("artefacts-{generation}"),
         target: builder.cluster(),
-        sentence: format!("have the installer make what the machines of {} are given (generation {generation}){because}", okd.name()),
+        sentence: format!(
+            "have the installer make what the machines of {} are given (generation {generation}){because}",
+            okd.name()
+        ),
         changes,
         after: Vec::new(),
         bound: Bound::new(2, 300),

@@ -2,6 +2,7 @@
 
 use harmony_core::capability::BootTarget;
 use harmony_core::cluster::NodeKind;
+use harmony_core::cluster::endpoints::ClusterPhase;
 use harmony_core::score::{Bound, Change, Plan, ScoreError};
 
 use super::action::OkdAction;
@@ -46,7 +47,7 @@ pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreE
 /// The bootstrap leaves load balancer, DNS, DHCP and network boot; it cannot while masters need it.
 fn leaving(builder: &mut Builder<'_>, after: &[String]) -> Result<Vec<String>, ScoreError> {
     let (okd, seen) = (builder.okd, builder.seen);
-    let phase = if seen.is_bootstrapped { builder.phase() } else { harmony_core::cluster::ClusterPhase::WorkersJoin };
+    let phase = if seen.is_bootstrapped { builder.phase() } else { ClusterPhase::WorkersJoin };
     let mut keys = builder.names_and_services(phase, after)?.unwrap_or_default();
     let Some(bootstrap) = okd.bootstrap() else { return Ok(keys) };
     let Some(host) = seen.hosts.host_with(&bootstrap.role) else { return Ok(keys) };
@@ -58,7 +59,10 @@ fn leaving(builder: &mut Builder<'_>, after: &[String]) -> Result<Vec<String>, S
             what: "bootstrap-leaves".to_owned(),
             target: format!("host {}", host.label()),
             sentence: format!("take {} out of DHCP and network boot", bootstrap.hostname),
-            changes: vec![Change::Record { name: format!("reservation {}", bootstrap.hostname), text: "removed".to_owned() }],
+            changes: vec![Change::Record {
+                name: format!("reservation {}", bootstrap.hostname),
+                text: "removed".to_owned(),
+            }],
             after,
             bound: Bound::new(3, 60),
             one_shot: false,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use harmony_core::capability::{Artefacts, DnsRecord, LbService, Reservation};
-use harmony_core::cluster::{ClusterPhase, MastersSchedulable, NodeAddress, NodeKind, dns_records, services};
+use harmony_core::cluster::endpoints::{ClusterPhase, NodeAddress, dns_records, services};
+use harmony_core::cluster::{MastersSchedulable, NodeKind};
 use harmony_core::host::{Host, Role};
 use harmony_core::net::{DnsName, NameError};
 use harmony_core::score::{Bound, Change, Deferred, Plan, ScoreError, Step};
@@ -121,15 +122,16 @@ impl<'a> Builder<'a> {
             let has_left = plan.kind == NodeKind::Bootstrap && seen.is_bootstrapped;
             let Some(host) = seen.hosts.host_with(&plan.role).filter(|_| !has_left) else { continue };
             let Some(address) = seen.address(okd, &plan.role).or_else(|| free.next()) else {
-                let waits_for = format!("a free address for {}: all of the site's addresses for hosts are taken", plan.role);
+                let waits_for =
+                    format!("a free address for {}: all of the site's addresses for hosts are taken", plan.role);
                 self.wait_for("addresses", waits_for, Some("widen `hosts` in the site file's [network]"));
                 continue;
             };
-            keys.push(self.keep(host, &plan.role, Reservation {
-                hostname: plan.hostname.clone(),
-                address,
-                macs: host.macs().iter().copied().collect(),
-            }));
+            keys.push(self.keep(
+                host,
+                &plan.role,
+                Reservation { hostname: plan.hostname.clone(), address, macs: host.macs().iter().copied().collect() },
+            ));
         }
         keys
     }
@@ -160,7 +162,11 @@ impl<'a> Builder<'a> {
     }
 
     /// DNS records and services as they are to be in a phase; the keys of the steps, or `None` while that cannot be said.
-    pub(super) fn names_and_services(&mut self, phase: ClusterPhase, after: &[String]) -> Result<Option<Vec<String>>, ScoreError> {
+    pub(super) fn names_and_services(
+        &mut self,
+        phase: ClusterPhase,
+        after: &[String],
+    ) -> Result<Option<Vec<String>>, ScoreError> {
         let (okd, seen) = (self.okd, self.seen);
         let Some(nodes) = self.nodes() else {
             self.wait_for("nodes", "every node to have an address", Some("each role needs a host: harmony hosts"));
@@ -239,7 +245,8 @@ impl<'a> Builder<'a> {
     pub(super) fn order_by_dependency(&mut self) {
         let mut left = std::mem::take(&mut self.plan.steps);
         while !left.is_empty() {
-            let waits = |step: &Step<OkdAction>| step.after.iter().any(|key| left.iter().any(|other| other.key == *key));
+            let waits =
+                |step: &Step<OkdAction>| step.after.iter().any(|key| left.iter().any(|other| other.key == *key));
             let (waiting, ready): (Vec<_>, Vec<_>) = left.iter().cloned().partition(waits);
             if ready.is_empty() {
                 // They wait for each other: the engine says so.

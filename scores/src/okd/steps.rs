@@ -4,10 +4,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use harmony_core::boot::OrderState;
-use harmony_core::capability::{
-    ClusterInstaller, CsrState, DhcpServer, InstallStage, PxeServer, RemoteFile,
-};
-use harmony_core::cluster::{CsrDecision, CsrPolicy, ExpectedNode, NodeKind, decide};
+use harmony_core::capability::{CsrState, DhcpServer, InstallStage, PxeServer, RemoteFile};
+use harmony_core::cluster::csr::{CsrDecision, ExpectedNode, decide};
+use harmony_core::cluster::{CsrPolicy, NodeKind};
 use harmony_core::error::{DeviceError, FailureKind, chain};
 use harmony_core::host::HostId;
 use harmony_core::net::Hostname;
@@ -25,10 +24,16 @@ const LOOK: Duration = Duration::from_secs(2);
 const MARGIN: Duration = Duration::from_secs(6);
 
 /// Carries out one step.
-pub(super) async fn carry_out<T: OkdSite>(okd: &Okd, scx: &StepContext<'_, T>, action: &OkdAction) -> Result<(), ScoreError> {
+pub(super) async fn carry_out<T: OkdSite>(
+    okd: &Okd,
+    scx: &StepContext<'_, T>,
+    action: &OkdAction,
+) -> Result<(), ScoreError> {
     use OkdAction as A;
     let (topology, store) = (scx.cx.topology, scx.cx.store);
     match action {
+        // The search remembers where it has looked: `OkdSetup01Inventory` does this itself.
+        A::Find { .. } => Ok(()),
         A::Assign { host, assignment } => Ok(store.assign(host, assignment, scx.cx.clock.now()).await?),
         A::Host { action } => provisioning(okd).carry_out(scx, action).await,
         A::BundleMaster { action, masters } => bundle_master(okd, scx, action, masters).await,
@@ -65,7 +70,8 @@ fn gave_up(what: String, hint: String, lines: Vec<String>) -> ScoreError {
 
 async fn fetch<T: OkdSite>(scx: &StepContext<'_, T>, from: &RemoteFile, path: &str) -> Result<(), ScoreError> {
     let told = Mutex::new((0u64, None));
-    let progress = |there: u64, of: Option<u64>| *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (there, of);
+    let progress =
+        |there: u64, of: Option<u64>| *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (there, of);
     let fetched = scx.cx.topology.fetch_asset(from, path, &progress);
     tokio::pin!(fetched);
     loop {
@@ -119,7 +125,9 @@ async fn await_stage<T: OkdSite>(
 ) -> Result<(), (Option<DeviceError>, Vec<String>)> {
     let topology = scx.cx.topology;
     let said: Mutex<Option<String>> = Mutex::new(None);
-    let progress = |line: &str| *said.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(super::view::shortened(line));
+    let progress = |line: &str| {
+        *said.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(super::view::shortened(line))
+    };
     let stop = CancellationToken::new();
     let waited = topology.wait_for(okd.name(), stage, &progress, &stop);
     tokio::pin!(waited);
@@ -171,7 +179,8 @@ async fn await_bootstrap_complete<T: OkdSite>(
 ) -> Result<(), ScoreError> {
     let names: Vec<Hostname> = masters.iter().map(|master| master.name.clone()).collect();
     let waits_for = format!("the control plane of {} to run on its masters", okd.name());
-    let Err((error, mut lines)) = await_stage(okd, scx, InstallStage::BootstrapComplete, &waits_for, &names).await else {
+    let Err((error, mut lines)) = await_stage(okd, scx, InstallStage::BootstrapComplete, &waits_for, &names).await
+    else {
         return Ok(());
     };
     if scx.is_stopped() {
@@ -235,7 +244,9 @@ async fn admit<T: OkdSite>(
                             "{} of {hostname} is as expected and waits for you: oc adm certificate approve {}",
                             request.name, request.name
                         )),
-                        CsrDecision::Leave { reason } => lines.push(format!("{} is left to you: {reason}", request.name)),
+                        CsrDecision::Leave { reason } => {
+                            lines.push(format!("{} is left to you: {reason}", request.name))
+                        }
                     }
                 }
                 left = awaited.iter().filter(|member| !view.is_ready(member.name.as_str())).count();
@@ -290,7 +301,8 @@ async fn move_ingress<T: OkdSite>(
         if !nodes.is_empty() && elsewhere.is_empty() {
             return Ok(());
         }
-        let lines = vec![format!("routers run on {}", if nodes.is_empty() { "no node".to_owned() } else { nodes.join(", ") })];
+        let lines =
+            vec![format!("routers run on {}", if nodes.is_empty() { "no node".to_owned() } else { nodes.join(", ") })];
         if is_late(scx) {
             let what = format!("the routers of {} did not move to its workers", okd.name());
             let hint = "oc -n openshift-ingress get pods -o wide; they need as many ready workers as there are routers";

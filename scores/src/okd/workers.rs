@@ -1,6 +1,7 @@
 //! `OkdSetup04Workers`: workers have joined, workloads and routers run on them, the cluster is installed.
 
-use harmony_core::cluster::{ClusterPhase, MastersSchedulable, NodeKind};
+use harmony_core::cluster::endpoints::ClusterPhase;
+use harmony_core::cluster::{MastersSchedulable, NodeKind};
 use harmony_core::score::{Bound, Change, Plan, ScoreError};
 
 use super::action::OkdAction;
@@ -49,9 +50,11 @@ fn admit(builder: &mut Builder<'_>, running: &Running, after: &[String]) -> Vec<
     let addresses = seen.addresses(okd);
     let members: Vec<_> =
         [NodeKind::Master, NodeKind::Worker].into_iter().flat_map(|kind| okd.members(kind, &addresses)).collect();
-    let awaited: Vec<_> = members.iter().filter(|member| !running.view.is_ready(member.name.as_str())).cloned().collect();
+    let awaited: Vec<_> =
+        members.iter().filter(|member| !running.view.is_ready(member.name.as_str())).cloned().collect();
     // After the installation a node may be away for a while; it needs nobody's approval to come back.
-    let awaited: Vec<_> = awaited.into_iter().filter(|member| !running.is_complete || !running.knows(&member.name)).collect();
+    let awaited: Vec<_> =
+        awaited.into_iter().filter(|member| !running.is_complete || !running.knows(&member.name)).collect();
     if awaited.is_empty() {
         return Vec::new();
     }
