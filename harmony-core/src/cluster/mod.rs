@@ -11,6 +11,7 @@ pub mod csr;
 mod description;
 pub mod endpoints;
 mod link_policy;
+pub mod preflight;
 
 pub use binding::{HostBinding, HostRule, Minimums};
 pub use check::DescriptionError;
