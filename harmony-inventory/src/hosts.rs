@@ -190,16 +190,18 @@ pub(crate) async fn save_parts(connection: &mut SqliteConnection, host: &Host) -
     sqlx::query("DELETE FROM disk WHERE host = ?1").bind(id).execute(&mut *connection).await?;
     for disk in &host.disks {
         sqlx::query(
-            "INSERT INTO disk (host, name, by_id, model, serial, wwn, size_bytes, signatures) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO disk (host, name, by_id, by_path, model, serial, wwn, size_bytes, rotational, \
+             signatures) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )
         .bind(id)
         .bind(disk.name.as_str())
         .bind(disk.by_id.as_deref())
+        .bind(disk.by_path.as_deref())
         .bind(disk.model.as_deref())
         .bind(disk.serial.as_deref())
         .bind(disk.wwn.as_deref())
         .bind(bytes(disk.size_bytes))
+        .bind(disk.rotational)
         .bind(json(&disk.signatures)?)
         .execute(&mut *connection)
         .await?;
@@ -260,10 +262,12 @@ fn disk(row: &SqliteRow) -> Result<Disk, Fault> {
     Ok(Disk {
         name: row.required("name")?,
         by_id: row.text("by_id")?,
+        by_path: row.text("by_path")?,
         model: row.text("model")?,
         serial: row.text("serial")?,
         wwn: row.text("wwn")?,
         size_bytes: row.number("size_bytes")?,
+        rotational: row.flag("rotational")?,
         signatures: row.json("signatures")?,
     })
 }

@@ -10,6 +10,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let versions = [
         ("initial", include_str!("../migrations/0001_initial.sql")),
         ("changes", include_str!("../migrations/0002_changes.sql")),
+        ("disk facts", include_str!("../migrations/0003_disk_facts.sql")),
     ];
     let migration = |(version, (name, sql)): (i64, (&'static str, &'static str))| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

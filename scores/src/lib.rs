@@ -4,12 +4,15 @@
 //! that it needs by its bound on the Topology. In each folder `mod.rs` holds the Score, `plan.rs`
 //! its pure planning, and the other files what its steps do.
 
+mod cluster_file;
 pub mod host_provisioning;
 pub mod inventory;
+pub mod okd;
 pub mod switch_automation;
 #[cfg(test)]
 mod testing;
 
 pub use host_provisioning::HostProvisioningScore;
 pub use inventory::InventoryScore;
+pub use okd::{OkdInstallationScore, OkdLimits};
 pub use switch_automation::SwitchAutomationScore;

@@ -56,10 +56,12 @@ pub(crate) fn disk(serial: &str) -> Disk {
     Disk {
         name: "vda".into(),
         by_id: Some(format!("/dev/disk/by-id/virtio-{serial}")),
+        by_path: None,
         model: None,
         serial: Some(serial.into()),
         wwn: None,
         size_bytes: 10_000_000_000,
+        rotational: None,
         signatures: Vec::new(),
         by_path: None,
         rotational: None,

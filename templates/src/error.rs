@@ -50,6 +50,14 @@ pub enum TemplateError {
         #[source]
         source: serde_json::Error,
     },
+    /// Ignition configs cannot be merged. They are secret: nothing of them is shown.
+    #[error("{what} cannot be merged: {reason}")]
+    Merge {
+        /// Which of them.
+        what: &'static str,
+        /// What is wrong with it, as a sentence.
+        reason: String,
+    },
 }
 
 impl TemplateError {

@@ -25,6 +25,7 @@ mod error;
 mod escape;
 mod filters;
 mod inventory_ks;
+mod merge;
 mod scos_boot;
 
 pub use boot_chain::{BootChain, boot_chain};
@@ -34,4 +35,5 @@ pub use error::TemplateError;
 pub use ignition::{NodeIgnition, ignition};
 pub use inventory_ks::{InventoryKickstart, inventory_ks};
 pub use keyfiles::{Keyfile, link_keyfiles, link_state};
+pub use merge::merge as merge_ignition;
 pub use scos_boot::{ScosBoot, scos_boot};

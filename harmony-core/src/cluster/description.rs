@@ -309,7 +309,7 @@ impl ClusterDescription {
         Ok(plans)
     }
 
-    fn role_plan(&self, role: &Role) -> Result<RolePlan, NameError> {
+    pub(super) fn role_plan(&self, role: &Role) -> Result<RolePlan, NameError> {
         let unknown = || {
             NameError::new(
                 "role",

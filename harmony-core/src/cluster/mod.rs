@@ -5,13 +5,16 @@
 //! put right before anything is changed.
 
 mod binding;
+mod check;
 pub mod choice;
 pub mod csr;
 mod description;
 pub mod endpoints;
 mod link_policy;
+pub mod preflight;
 
 pub use binding::{HostBinding, HostRule, Minimums};
+pub use check::DescriptionError;
 pub use description::{
     ClusterDescription, ClusterNetwork, CsrPolicy, Endpoints, MastersSchedulable, NetworkType, PodNetwork, RoleEntry,
     RolePlan, RoleSettings,

@@ -1,5 +1,5 @@
-//! Disks: `/sys/block` for what they are, `/dev/disk/by-id` for names that outlive a boot, the devices
-//! themselves for what they hold.
+//! Disks: `/sys/block` for what they are, `/dev/disk/by-id` and `by-path` for names that outlive a boot, the
+//! devices themselves for what they hold.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use crate::signature::probe;
 
 const BLOCK: &str = "sys/block";
 const BY_ID: &str = "dev/disk/by-id";
+const BY_PATH: &str = "dev/disk/by-path";
 
 /// The unit of `size` in sysfs, whatever the disk's own. Source: Linux `Documentation/ABI/stable/sysfs-block`.
 const SYSFS_SECTOR_BYTES: u64 = 512;
@@ -23,9 +24,15 @@ pub(super) fn collect(root: &Root, notes: &mut Notes) -> Vec<Disk> {
         root.exists(&format!("{BLOCK}/{name}/device")) && !name.starts_with("sr") && !name.starts_with("fd")
     });
     notes.bound("/disks", &mut names, MAX_DISKS);
-    let by_id = if names.is_empty() { Ok(BTreeMap::new()) } else { by_id(root) };
+    let by_id = if names.is_empty() { Ok(BTreeMap::new()) } else { links(root, BY_ID) };
+    // Disks of many virtual machines have no such link, which says nothing of them.
+    let mut by_path = links(root, BY_PATH).unwrap_or_default();
     let mut disks: Vec<Disk> =
         names.into_iter().enumerate().map(|(at, name)| disk(root, at, name, &by_id, notes)).collect();
+    for (at, disk) in disks.iter_mut().enumerate() {
+        disk.by_path = by_path.remove(&disk.name).unwrap_or_default();
+        notes.bound(format_args!("/disks/{at}/by_path"), &mut disk.by_path, MAX_ENTRIES);
+    }
     add_signatures(root, &mut disks, notes);
     disks
 }
@@ -47,6 +54,7 @@ fn disk(
     notes.bound(fact("by_id"), &mut by_id, MAX_ENTRIES);
     Disk {
         by_id,
+        by_path: Vec::new(),
         model: notes.keep(fact("model"), first(root, &name, &["device/model", "device/name"])),
         serial: notes.keep(fact("serial"), serial(root, &name)),
         wwn: notes.keep(fact("wwn"), wwn(root, &name)),
@@ -95,13 +103,13 @@ fn add_signatures(root: &Root, disks: &mut [Disk], notes: &mut Notes) {
     }
 }
 
-/// Links by the kernel name that they point to.
-fn by_id(root: &Root) -> Result<BTreeMap<String, Vec<String>>, Reason> {
-    let links = root.names(BY_ID).map_err(|reason| Reason::new(format!("{reason} (udev makes it)")))?;
+/// Links of a folder by the kernel name that they point to.
+fn links(root: &Root, folder: &str) -> Result<BTreeMap<String, Vec<String>>, Reason> {
+    let links = root.names(folder).map_err(|reason| Reason::new(format!("{reason} (udev makes it)")))?;
     let mut by_name = BTreeMap::<String, Vec<String>>::new();
     for link in links {
-        if let Ok(name) = root.link_name(&format!("{BY_ID}/{link}")) {
-            by_name.entry(name).or_default().push(format!("/{BY_ID}/{link}"));
+        if let Ok(name) = root.link_name(&format!("{folder}/{link}")) {
+            by_name.entry(name).or_default().push(format!("/{folder}/{link}"));
         }
     }
     Ok(by_name)

@@ -71,6 +71,8 @@ pub(crate) fn report(machine: u8) -> v1::Report {
     report.disks = vec![v1::Disk {
         name: "vda".into(),
         by_id: vec![format!("/dev/disk/by-id/virtio-D{machine}")],
+        by_path: vec![format!("/dev/disk/by-path/pci-0000:00:{machine:02x}.0")],
+        rotational: Some(false),
         serial: Some(format!("D{machine}")),
         size_bytes: Some(10 << 30),
         signatures: vec![v1::Signature { kind: "partition-table".into(), name: "gpt".into() }],

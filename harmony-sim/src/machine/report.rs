@@ -168,6 +168,7 @@ fn disk(spec: &DiskSpec) -> v1::Disk {
     v1::Disk {
         name: spec.name.clone(),
         by_id: spec.by_id(),
+        by_path: Vec::new(),
         model: Some(spec.model.clone()),
         serial: spec.serial.clone(),
         wwn: None,

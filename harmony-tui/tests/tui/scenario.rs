@@ -312,10 +312,12 @@ fn reported(vm: usize) -> Host {
     let disk = |name: &str, size_bytes: u64, signatures: &[&str]| Disk {
         name: name.into(),
         by_id: Some(format!("/dev/disk/by-id/virtio-S{vm}-{name}")),
+        by_path: None,
         model: Some("QEMU HARDDISK".into()),
         serial: Some(format!("S{vm}-{name}")),
         wwn: None,
         size_bytes,
+        rotational: None,
         signatures: signatures.iter().map(ToString::to_string).collect(),
     };
     let mut disks = vec![disk("vda", 21_474_836_480, &[])];

@@ -84,7 +84,7 @@ impl HostProvisioningScore {
 
     /// Whether a host gets the site's own image.
     fn needs_site_image(&self) -> bool {
-        self.roles.iter().any(|role| self.nodes.get(role).is_none_or(|node| node.payload == Payload::SiteImage))
+        self.roles.iter().any(|role| self.setup(role).payload == Payload::SiteImage)
     }
 
     /// What the host with a role becomes.

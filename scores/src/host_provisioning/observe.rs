@@ -1,13 +1,14 @@
 //! What provisioning looks at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use harmony_core::boot::{InstallProgress, Order, OrderId};
+use harmony_core::boot::{InstallProgress, Order, OrderId, OrderState};
 use harmony_core::capability::{
     BootEntry, DhcpServer, InstallSource, NetworkPlan, PortStatus, ProvisioningNetwork, PxeServer, Reservation, Switch,
 };
-use harmony_core::host::{Host, HostId};
-use harmony_core::net::PortRef;
+use harmony_core::host::{Host, HostId, Role};
+use harmony_core::net::{Hostname, PortRef};
 use harmony_core::score::{Context, ScoreError};
 use harmony_core::store::OneShot;
 use jiff::Timestamp;
@@ -19,14 +20,14 @@ use crate::switch_automation::port_facts;
 /// What was read.
 #[derive(Debug, Clone)]
 pub struct Observed {
-    pub(super) now: Timestamp,
-    pub(super) attended: bool,
-    pub(super) network: NetworkPlan,
+    pub(crate) now: Timestamp,
+    pub(crate) attended: bool,
+    pub(crate) network: NetworkPlan,
     /// The site's own image, where a host is to be installed with it.
     pub(super) install: Option<InstallSource>,
-    pub(super) hosts: Vec<Host>,
+    pub(crate) hosts: Vec<Host>,
     /// Sorted by id: the last of a host is its latest.
-    pub(super) orders: Vec<Order>,
+    pub(crate) orders: Vec<Order>,
     /// State of the ports that hosts with a role are plugged into, and of the site's host ports.
     pub(super) ports: BTreeMap<PortRef, PortStatus>,
     pub(super) reservations: Vec<Reservation>,
@@ -72,6 +73,35 @@ impl Observed {
             entries: topology.boot_entries().await?.into_iter().map(|entry| (entry.host.clone(), entry)).collect(),
             attempts,
         })
+    }
+
+    /// The host that has a role.
+    pub(crate) fn host_with(&self, role: &Role) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.assignment.as_ref().is_some_and(|assignment| assignment.role == *role))
+    }
+
+    /// The latest order of the host that has a role, for that role.
+    pub(crate) fn order_of(&self, role: &Role) -> Option<&Order> {
+        let host = self.host_with(role)?;
+        let latest = self.orders.iter().rfind(|order| order.id.host == host.id)?;
+        (latest.role == *role && latest.state != OrderState::Cancelled).then_some(latest)
+    }
+
+    /// The address that is kept for a name.
+    pub(crate) fn reservation_of(&self, hostname: &Hostname) -> Option<&Reservation> {
+        self.reservations.iter().find(|reservation| reservation.hostname == *hostname)
+    }
+
+    /// What a host is told when it boots from the network.
+    pub(crate) fn entry_of(&self, host: &HostId) -> Option<&BootEntry> {
+        self.entries.get(host)
+    }
+
+    /// The site's addresses for hosts that no order and no reservation has, in order.
+    pub(crate) fn free_addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let mut taken: BTreeSet<IpAddr> = self.reservations.iter().map(|kept| kept.address).collect();
+        taken.extend(self.orders.iter().filter(|order| order.state <= OrderState::Complete).map(|order| order.address));
+        self.network.hosts.iter().filter(move |address| !taken.contains(address))
     }
 
     pub(crate) fn facts(&self) -> BTreeMap<String, String> {

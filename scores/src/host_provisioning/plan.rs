@@ -8,9 +8,8 @@ mod install;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
-use harmony_core::boot::{Order, OrderId, OrderState};
+use harmony_core::boot::{Order, OrderId};
 use harmony_core::capability::{LoginStage, Reservation};
 use harmony_core::host::{Assignment, Host, HostId, Lifecycle, Role};
 use harmony_core::net::{Hostname, SwitchId};
@@ -48,9 +47,7 @@ struct Site<'a> {
 pub(crate) fn plan(score: &HostProvisioningScore, seen: &Observed) -> Result<Plan<ProvisioningAction>, ScoreError> {
     let mut plan = Plan::default();
     let assigned = assignments(score, seen, &mut plan);
-    let mut taken: BTreeSet<IpAddr> = seen.reservations.iter().map(|r| r.address).collect();
-    taken.extend(seen.orders.iter().filter(|o| o.state <= OrderState::Complete).map(|order| order.address));
-    let mut free = seen.network.hosts.iter().filter(|address| !taken.contains(address));
+    let mut free = seen.free_addresses();
     let site = Site {
         score,
         seen,

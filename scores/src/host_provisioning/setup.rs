@@ -47,7 +47,7 @@ impl NodeSetup {
             address: None,
             payload: Payload::SiteImage,
             disk: DiskHints::default(),
-            nics: NicChoice::default(),
+            nics: NicChoice::All,
             bond: Some(BondOptions::default()),
             vlan: None,
             addressing: Addressing::Dhcp,
@@ -57,7 +57,7 @@ impl NodeSetup {
 
     /// Whether the ports of its bond are ever bundled.
     pub(super) fn is_bundled(&self) -> bool {
-        self.bond.is_some() && self.bundle != Bundling::Never
+        self.bond.is_some() && !matches!(self.bundle, Bundling::Never | Bundling::WithFallback)
     }
 }
 
@@ -75,6 +75,8 @@ pub enum Payload {
         /// Its role's configuration.
         base: RoleConfig,
     },
+    /// Nothing any more: it is installed.
+    Installed,
 }
 
 /// When the ports of a bond are bundled.
@@ -89,6 +91,8 @@ pub enum Bundling {
         /// Their keys.
         steps: Vec<String>,
     },
+    /// From the start, with ports that work alone while no LACP partner is heard.
+    WithFallback,
     /// Never: its ports stay in access mode.
     Never,
 }

@@ -27,6 +27,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub use observe::Observed;
+pub(crate) use plan::plan;
 
 /// Between two searches of the network for agents that did not announce themselves.
 const SCAN_INTERVAL: Duration = Duration::from_secs(10);

@@ -15,7 +15,7 @@ use super::{Expected, InventoryAction, InventoryScore, Observed};
 /// LLDP is sent every 30 s by most switches: so long a host is read again until it has heard some.
 pub(super) const LLDP_PATIENCE_S: i64 = 40;
 
-pub(super) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAction> {
+pub(crate) fn plan(score: &InventoryScore, seen: &Observed) -> Plan<InventoryAction> {
     let mut plan = Plan::default();
     for address in &seen.agents {
         let sentence = format!("read the hardware report of the agent at {address}");

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use harmony_core::capability::{
-    Bmc, BootAssets, Cluster, ClusterInstaller, DhcpServer, DnsRecord, DnsServer, HostControl, HostDiscovery, InstallerInput,
-    LbService, LoadBalancer, ProvisioningNetwork, PxeServer, RemoteFile, Reservation, Switch, Topology,
+    Bmc, BootAssets, Cluster, ClusterInstaller, DhcpServer, DnsRecord, DnsServer, HostControl, HostDiscovery,
+    InstallerInput, LbService, LoadBalancer, ProvisioningNetwork, PxeServer, RemoteFile, Reservation, Switch, Topology,
 };
 use harmony_core::host::{Assignment, HostId};
 use harmony_core::net::{DnsName, Hostname};
 use serde::{Deserialize, Serialize};
 
 use crate::host_provisioning::ProvisioningAction;
+use crate::inventory::InventoryAction;
 
 /// A site on which a cluster can be installed: everything but what some clusters do without.
 pub trait OkdSite:
@@ -48,7 +49,7 @@ impl<T> OkdSite for T where
 {
 }
 
-/// A host of the cluster, as its certificates may name it.
+/// A host of the cluster, by name and address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its name in full.
@@ -61,6 +62,11 @@ pub struct Member {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum OkdAction {
+    /// Finds out more of the hosts that there are.
+    Find {
+        /// What.
+        action: InventoryAction,
+    },
     /// Gives a host a role.
     Assign {
         /// The host.
@@ -77,8 +83,8 @@ pub enum OkdAction {
     BundleMaster {
         /// The bundle, as for any host.
         action: ProvisioningAction,
-        /// The other masters.
-        others: Vec<Hostname>,
+        /// All masters.
+        masters: Vec<Hostname>,
     },
     /// Keeps an address for a host.
     Reserve {

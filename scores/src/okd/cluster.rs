@@ -8,7 +8,17 @@ use harmony_core::cluster::{ClusterDescription, ClusterName, LacpStrategy, Maste
 use harmony_core::host::Role;
 use harmony_core::net::Hostname;
 use harmony_core::score::ScoreError;
-use harmony_templates::{install_config, machine_configs};
+mod pending {
+    use harmony_core::capability::Manifest;
+    use harmony_core::cluster::ClusterDescription;
+    pub(super) fn install_config(_: &ClusterDescription, _: &str) -> Result<String, harmony_templates::TemplateError> {
+        Ok(String::new())
+    }
+    pub(super) fn machine_configs(_: &ClusterDescription) -> Result<Vec<Manifest>, harmony_templates::TemplateError> {
+        Ok(Vec::new())
+    }
+}
+use pending::{install_config, machine_configs};
 use serde::{Deserialize, Serialize};
 
 use super::action::Member;
@@ -122,24 +132,22 @@ impl Okd {
 
     /// The provisioning of the hosts of one kind.
     ///
-    /// The steps of `bundle_after` are those that come before ports are bundled.
+    /// The steps of `bundle_after` are those that come before ports are bundled. Without images, all are installed.
     pub(super) fn provisioning(
         &self,
         kind: NodeKind,
         artefacts: &Artefacts,
-        images: &BootImages,
+        images: Option<&BootImages>,
         source: &BootSource,
         bundle_after: &[String],
     ) -> HostProvisioningScore {
-        let [kernel, initrd, rootfs] = images.assets().map(|(_, path)| format!("/os/{path}"));
-        let ssh_key = self.ssh_key.clone().unwrap_or_else(|| source.ssh_key.clone());
-        let (server, args) = (source.server, source.args.clone());
-        let source = InstallSource { server, kernel, initrd, rootfs: Some(rootfs), image: None, args, ssh_key };
-        let nodes = self.of_kind(kind).filter_map(|plan| {
-            let base = artefacts.roles.get(&kind)?.clone();
-            Some((plan.role.clone(), self.setup(plan, Payload::CoreOs { source: Box::new(source.clone()), base }, bundle_after)))
-        });
-        let nodes: BTreeMap<Role, NodeSetup> = nodes.collect();
+        let source = images.map(|images| self.install_source(images, source));
+        let payload = match (source, artefacts.roles.get(&kind)) {
+            (Some(source), Some(base)) => Payload::CoreOs { source: Box::new(source), base: base.clone() },
+            _ => Payload::Installed,
+        };
+        let node = |plan: &RolePlan| (plan.role.clone(), self.setup(plan, payload.clone(), bundle_after));
+        let nodes: BTreeMap<Role, NodeSetup> = self.of_kind(kind).map(node).collect();
         let score = HostProvisioningScore {
             nodes,
             install_limit_s: self.limits.install_s,
@@ -152,6 +160,13 @@ impl Okd {
             NodeKind::Master => score.with_quorum(self.roles(kind)),
             NodeKind::Bootstrap | NodeKind::Worker => score,
         }
+    }
+
+    fn install_source(&self, images: &BootImages, source: &BootSource) -> InstallSource {
+        let [kernel, initrd, rootfs] = images.assets().map(|(_, path)| format!("/os/{path}"));
+        let ssh_key = self.ssh_key.clone().unwrap_or_else(|| source.ssh_key.clone());
+        let (server, args) = (source.server, source.args.clone());
+        InstallSource { server, kernel, initrd, rootfs: Some(rootfs), image: None, args, ssh_key }
     }
 
     fn setup(&self, plan: &RolePlan, payload: Payload, bundle_after: &[String]) -> NodeSetup {
@@ -176,9 +191,8 @@ impl Okd {
 
     /// The hosts of a kind whose addresses are known.
     pub(super) fn members(&self, kind: NodeKind, addresses: &BTreeMap<Role, IpAddr>) -> Vec<Member> {
-        let member = |plan: &RolePlan| {
-            Some(Member { name: plan.hostname.clone(), address: *addresses.get(&plan.role)? })
-        };
+        let member =
+            |plan: &RolePlan| Some(Member { name: plan.hostname.clone(), address: *addresses.get(&plan.role)? });
         self.of_kind(kind).filter_map(member).collect()
     }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use harmony_core::boot::OrderState;
 use harmony_core::capability::{
     Artefacts, BootAssets, BootImages, BootSource, DnsRecord, InstallerVersion, LbService, RemoteFile,
 };
-use harmony_core::cluster::NodeKind;
+use harmony_core::cluster::{NodeKind, RolePlan};
 use harmony_core::host::Role;
+use harmony_core::net::Hostname;
 use harmony_core::score::{Context, ScoreError};
 use harmony_core::store::OneShot;
 
@@ -23,7 +25,7 @@ pub struct Observed {
     pub(super) source: BootSource,
     /// What the installer made, if it has been asked.
     pub(super) artefacts: Option<Artefacts>,
-    /// What is asked of the installer program while the bootstrap's work is not done; nothing is afterwards.
+    /// What is asked of the installer program while a host is to be installed.
     pub(super) installer: Option<Installer>,
     pub(super) dns_is_external: bool,
     pub(super) dns: Vec<DnsRecord>,
@@ -56,33 +58,48 @@ pub(super) struct Running {
 }
 
 impl Observed {
-    pub(super) async fn read<T: OkdSite>(okd: &Okd, cx: &Context<'_, T>) -> Result<Self, ScoreError> {
+    /// What can be said of hosts alone, and of nothing that runs on them.
+    pub(super) async fn read_hosts<T: OkdSite>(okd: &Okd, cx: &Context<'_, T>) -> Result<Self, ScoreError> {
         let (topology, name) = (cx.topology, okd.name());
-        // Without nodes of its own, so that nothing is asked of the site's own image.
+        // Without roles of its own, so that nothing is asked of the site's own image.
         let hosts = host_provisioning::Observed::read(cx, &HostProvisioningScore::new([])).await?;
         let artefacts = topology.artefacts(name).await?;
         let mark = match &artefacts {
             Some(artefacts) => cx.store.one_shot(&okd.bootstrap_key(artefacts.generation)).await?,
             None => OneShot::Never,
         };
-        let is_bootstrapped = matches!(mark, OneShot::Done(_));
-        let installer = if is_bootstrapped { None } else { Some(Installer::read(topology).await?) };
-        let running = if is_bootstrapped { Some(Running::read(okd, topology).await?) } else { None };
-        let mut observed = Self {
+        Ok(Self {
             source: topology.boot_source()?,
             dns_is_external: topology.dns_is_external(),
-            dns: topology.dns_records().await?,
+            dns: Vec::new(),
             balancer_is_external: topology.load_balancer_is_external(),
-            services: topology.services().await?,
+            services: Vec::new(),
             hosts,
             artefacts,
-            installer,
-            is_bootstrapped,
+            installer: None,
+            is_bootstrapped: matches!(mark, OneShot::Done(_)),
             is_serving: false,
-            running,
+            running: None,
+        })
+    }
+
+    pub(super) async fn read<T: OkdSite>(okd: &Okd, cx: &Context<'_, T>) -> Result<Self, ScoreError> {
+        let (topology, name) = (cx.topology, okd.name());
+        let mut observed = Self::read_hosts(okd, cx).await?;
+        let is_installed = |plan: &RolePlan| {
+            let order = observed.hosts.order_of(&plan.role);
+            plan.kind == NodeKind::Bootstrap || order.is_some_and(|order| order.state >= OrderState::Installed)
         };
+        if !observed.is_bootstrapped || !okd.plans.iter().all(is_installed) {
+            observed.installer = Some(Installer::read(topology).await?);
+        }
+        if observed.is_bootstrapped {
+            observed.running = Some(Running::read(okd, topology).await?);
+        }
+        observed.dns = topology.dns_records().await?;
+        observed.services = topology.services().await?;
         let bootstrap = okd.bootstrap().and_then(|plan| observed.address(okd, &plan.role));
-        if let Some(address) = bootstrap.filter(|_| !is_bootstrapped && observed.artefacts.is_some()) {
+        if let Some(address) = bootstrap.filter(|_| !observed.is_bootstrapped && observed.artefacts.is_some()) {
             observed.is_serving = serving(topology, name, address).await?.0;
         }
         Ok(observed)
@@ -105,12 +122,15 @@ impl Observed {
     pub(super) fn facts(&self, okd: &Okd) -> Facts {
         let mut facts = self.hosts.facts();
         let name = okd.name();
-        let made = self.artefacts.as_ref().map_or_else(
-            || "none".to_owned(),
-            |made| format!("generation {} of {}", made.generation, made.input),
-        );
+        let made = self
+            .artefacts
+            .as_ref()
+            .map_or_else(|| "none".to_owned(), |made| format!("generation {} of {}", made.generation, made.input));
         facts.insert(format!("artefacts of {name}"), made);
-        facts.insert(format!("bootstrap of {name}"), (if self.is_bootstrapped { "complete" } else { "not complete" }).to_owned());
+        facts.insert(
+            format!("bootstrap of {name}"),
+            (if self.is_bootstrapped { "complete" } else { "not complete" }).to_owned(),
+        );
         for record in &self.dns {
             facts.insert(format!("DNS record {}", record.name), record.address.to_string());
         }
@@ -119,7 +139,10 @@ impl Observed {
             facts.insert(format!("service {}", service.name), servers.join(" "));
         }
         if let Some(installer) = &self.installer {
-            facts.insert("installer".to_owned(), format!("{} ({})", installer.version.version, installer.version.sha256));
+            facts.insert(
+                "installer".to_owned(),
+                format!("{} ({})", installer.version.version, installer.version.sha256),
+            );
         }
         for node in self.running.iter().flat_map(|running| &running.view.nodes) {
             let ready = if node.ready == Some(true) { "ready" } else { "not ready" };
@@ -160,7 +183,12 @@ impl Running {
         })
     }
 
-    /// Which of these are ready nodes.
+    /// Whether it has been a node.
+    pub(super) fn knows(&self, name: &Hostname) -> bool {
+        self.view.nodes.iter().any(|node| node.name == name.as_str())
+    }
+
+    /// Names of those that are no ready nodes.
     pub(super) fn unready<'a>(&self, okd: &'a Okd, kind: NodeKind) -> Vec<&'a str> {
         okd.of_kind(kind).map(|plan| plan.hostname.as_str()).filter(|name| !self.view.is_ready(name)).collect()
     }

@@ -17,6 +17,7 @@ const SECTOR_BYTES: u64 = 512;
 pub(super) fn lay_out(tree: &Tree, disks: &[Disk]) -> io::Result<()> {
     tree.folder("sys/block")?;
     tree.folder("dev/disk/by-id")?;
+    tree.folder("dev/disk/by-path")?;
     disks.iter().enumerate().try_for_each(|(at, disk)| one(tree, at, disk))
 }
 
@@ -49,7 +50,7 @@ fn one(tree: &Tree, at: usize, disk: &Disk) -> io::Result<()> {
             _ => tree.text(&format!("{block}/serial"), serial)?,
         }
     }
-    for link in &disk.by_id {
+    for link in disk.by_id.iter().chain(&disk.by_path) {
         tree.link(link.trim_start_matches('/'), &format!("../../{name}"))?;
     }
     contents(tree, name, disk.size_bytes.unwrap_or_default(), &disk.signatures)

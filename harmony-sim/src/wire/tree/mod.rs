@@ -145,6 +145,7 @@ mod tests {
         v1::Disk {
             name: name.to_owned(),
             by_id: vec![format!("/dev/disk/by-id/{bus}-{name}")],
+            by_path: vec![format!("/dev/disk/by-path/pci-0001:00:00.0-{bus}-{name}")],
             model: text("A Disk"),
             serial: Some(format!("S-{name}")),
             wwn: (bus != "virtio").then(|| "eui.0025385b21404321".to_owned()),

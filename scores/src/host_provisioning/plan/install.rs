@@ -144,6 +144,7 @@ impl Chain<'_> {
         let (source, base) = match &self.setup.payload {
             Payload::SiteImage => (self.site.seen.install.as_ref(), None),
             Payload::CoreOs { source, base } => (Some(source.as_ref()), Some(base.clone())),
+            Payload::Installed => (None, None),
         };
         // Read whenever a host gets it.
         let Some(source) = source else { return Ok(()) };

@@ -1,0 +1,153 @@
+//! `OkdSetup02Bootstrap`: what the machines need is there, and the bootstrap serves masters what they ask for.
+//!
+//! Masters are booted when the bootstrap *serves*, not when it is complete: it completes only once they run the control
+//! plane. Source: `docs/guides/okd-what-the-epic-said.md`.
+
+use harmony_core::capability::Artefacts;
+use harmony_core::cluster::NodeKind;
+use harmony_core::cluster::endpoints::ClusterPhase;
+use harmony_core::error::{DeviceError, FailureKind};
+use harmony_core::score::{Bound, Change, Plan, ScoreError};
+
+use super::action::{Member, OkdAction};
+use super::cluster::Okd;
+use super::observe::{Installer, Observed};
+use super::plan::{Builder, Draft};
+
+pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreError> {
+    let mut builder = Builder::new(okd, seen);
+    if seen.is_bootstrapped {
+        return Ok(builder.plan);
+    }
+    let Some(installer) = &seen.installer else {
+        builder.wait_for("installer", "the installer program to say what it installs", None);
+        return Ok(builder.plan);
+    };
+    release(okd, installer)?;
+    let mut ready = fetch(&mut builder, installer);
+    let addresses = builder.reserve();
+    let made = artefacts(&mut builder)?;
+    let Some(names) = builder.names_and_services(ClusterPhase::Bootstrapping, &addresses)? else {
+        return Ok(builder.plan);
+    };
+    ready.extend(names);
+    let Some(made) = made else { return Ok(builder.plan) };
+    let up = builder.provision(NodeKind::Bootstrap, made, &ready, &[])?;
+    if seen.is_serving {
+        return Ok(builder.plan);
+    }
+    let Some(bootstrap) = okd.bootstrap() else { return Ok(builder.plan) };
+    let Some(address) = seen.address(okd, &bootstrap.role) else { return Ok(builder.plan) };
+    let text = format!("API and machine config server at {address}");
+    builder.step(Draft {
+        what: "serving".to_owned(),
+        target: builder.cluster(),
+        sentence: format!("wait until {} serves masters what they ask for", bootstrap.hostname),
+        changes: vec![Change::Wait { text }],
+        after: up,
+        bound: Bound::new(1, okd.limits.serving_s),
+        one_shot: false,
+        action: OkdAction::AwaitServing { bootstrap: Member { name: bootstrap.hostname.clone(), address } },
+    });
+    Ok(builder.plan)
+}
+
+/// Refuses an installer of another release than the description wants.
+fn release(okd: &Okd, installer: &Installer) -> Result<(), ScoreError> {
+    let Some(wanted) = &okd.description.release else { return Ok(()) };
+    let is = &installer.version.version;
+    if is == wanted {
+        return Ok(());
+    }
+    let what = format!("cluster {} wants release {wanted}, the installer program is {is}", okd.name());
+    Err(DeviceError::new(FailureKind::Conflict, what)
+        .hint("give the site's [installer] the program of that release, or change `release` in the cluster file")
+        .into())
+}
+
+/// The files of the release that the boot server must offer.
+fn fetch(builder: &mut Builder<'_>, installer: &Installer) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (file, path) in &installer.missing {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        keys.push(builder.step(Draft {
+            what: format!("asset-{name}"),
+            target: format!("boot file /os/{path}"),
+            sentence: format!("fetch {}", file.location),
+            changes: vec![Change::File {
+                path: format!("/os/{path}"),
+                before: None,
+                after: Some(format!("SHA-256 {}", file.sha256)),
+            }],
+            after: Vec::new(),
+            bound: Bound::new(3, 3600),
+            one_shot: false,
+            action: OkdAction::FetchAsset { from: file.clone(), path: path.clone() },
+        }));
+    }
+    keys
+}
+
+/// What the installer made, if it is what is wanted and still good; otherwise the step that makes it, or what a person must decide.
+fn artefacts<'a>(builder: &mut Builder<'a>) -> Result<Option<&'a Artefacts>, ScoreError> {
+    let (okd, seen) = (builder.okd, builder.seen);
+    let input = okd.installer_input(&seen.source)?;
+    let digest = input.digest();
+    let (generation, why) = match &seen.artefacts {
+        None => (1, None),
+        Some(made) => {
+            let users = users(okd, seen, made);
+            let stale = if made.input != digest {
+                Some("the description has changed since they were made".to_owned())
+            } else if made.expires_at <= seen.hosts.now {
+                Some(format!("their certificates expired at {:.0}", made.expires_at))
+            } else {
+                None
+            };
+            match stale {
+                None => return Ok(Some(made)),
+                Some(why) if users.is_empty() => (made.generation + 1, Some(why)),
+                Some(why) => {
+                    let what = format!(
+                        "generation {} of the artefacts of cluster {} cannot be used any more: {why}; {} had them already",
+                        made.generation,
+                        okd.name(),
+                        users.join(", ")
+                    );
+                    let hint = "new ones make another cluster. Put the description back; or take the roles of these hosts away \
+                                (harmony host unassign HOST), which wipes them, and begin again";
+                    return Err(DeviceError::new(FailureKind::Conflict, what).hint(hint).into());
+                }
+            }
+        }
+    };
+    let because = why.map_or_else(String::new, |why| format!(", because {why} and no host has them"));
+    let file =
+        |path: &str, text: &str| Change::File { path: path.to_owned(), before: None, after: Some(text.to_owned()) };
+    let mut changes = vec![file("install-config.yaml", &input.install_config)];
+    changes.extend(input.manifests.iter().map(|manifest| file(&manifest.path, &manifest.text)));
+    builder.step(Draft {
+        what: format!("artefacts-{generation}"),
+        target: builder.cluster(),
+        sentence: format!(
+            "have the installer make what the machines of {} are given (generation {generation}){because}",
+            okd.name()
+        ),
+        changes,
+        after: Vec::new(),
+        bound: Bound::new(2, 300),
+        one_shot: false,
+        action: OkdAction::MakeArtefacts { input },
+    });
+    builder.wait_for("machines", "what the installer makes for the machines", None);
+    Ok(None)
+}
+
+/// Hosts that were given something of these artefacts.
+fn users(okd: &Okd, seen: &Observed, made: &Artefacts) -> Vec<String> {
+    let had = |order: &&harmony_core::boot::Order| {
+        order.issued_at >= made.made_at && order.state >= harmony_core::boot::OrderState::Answered
+    };
+    let of = |role| seen.hosts.order_of(role).filter(had).map(|order| order.hostname.to_string());
+    okd.plans.iter().filter_map(|plan| of(&plan.role)).collect()
+}
