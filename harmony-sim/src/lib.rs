@@ -26,6 +26,7 @@ mod network;
 mod pace;
 mod racks;
 mod random;
+mod services;
 mod spec;
 mod ssh;
 mod still_store;
