@@ -91,7 +91,7 @@ async fn somebody_foreign_asks_once_the_bootstrap_is_complete() {
     let fault = okd.site.world.inject(Fault::ForeignRequest { foreign: Foreign::Node });
     okd.bootstrap().await;
     fires(&okd, &fault).await;
-    okd.set_phase(harmony_core::cluster::ClusterPhase::WorkersJoin).await;
+    okd.set_phase(harmony_core::cluster::endpoints::ClusterPhase::WorkersJoin).await;
     okd.site.world.until(Duration::from_secs(30), |_| false).await;
     let requests = okd.site.topology.certificate_requests(&name()).await.expect("answers");
     let foreign = requests.iter().find(|request| request.common_name.contains("stranger")).expect("one");
@@ -105,7 +105,7 @@ async fn an_operator_may_be_degraded() {
     let fault = okd.site.world.inject(Fault::OperatorDegraded { operator: "monitoring".to_owned() });
     assert_eq!(fault.fired(), 1);
     okd.bootstrap().await;
-    okd.set_phase(harmony_core::cluster::ClusterPhase::WorkersJoin).await;
+    okd.set_phase(harmony_core::cluster::endpoints::ClusterPhase::WorkersJoin).await;
     let why = gives_up(&okd, InstallStage::InstallComplete).await;
     assert!(why.contains("monitoring") && why.contains("exit code is 6"), "{why}");
 }

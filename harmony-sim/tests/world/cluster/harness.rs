@@ -8,9 +8,8 @@ use harmony_core::capability::{
     Artefacts, BootAssets, BootEntry, BootTarget, Cluster, ClusterInstaller, CsrState, DhcpServer, DnsServer,
     InstallSource, InstallerInput, LoadBalancer, ProvisioningNetwork, PxeServer, Reservation,
 };
-use harmony_core::cluster::{
-    ClusterDescription, ClusterName, ClusterPhase, NodeAddress, NodeKind, dns_records, services,
-};
+use harmony_core::cluster::endpoints::{ClusterPhase, NodeAddress, dns_records, services};
+use harmony_core::cluster::{ClusterDescription, ClusterName, NodeKind};
 use harmony_core::host::{Assignment, Host, Role};
 use harmony_core::secret::Secret;
 use harmony_core::store::Document;

@@ -7,7 +7,7 @@ use harmony_core::boot::{OrderState, Stage};
 use harmony_core::capability::{
     BootDevice, Cluster, ClusterInstaller, HostControl, HostTarget, InstallStage, LoginStage, PowerAction, ServerState,
 };
-use harmony_core::cluster::ClusterPhase;
+use harmony_core::cluster::endpoints::ClusterPhase;
 use harmony_sim::WorldSpec;
 use tokio_util::sync::CancellationToken;
 
@@ -59,9 +59,9 @@ async fn the_installer_watches_and_says_so() {
     let okd = Okd::new(rack(4), 3, 0).await;
     let told = Mutex::new(Vec::new());
     let tell = |line: &str| told.lock().expect("whole").push(line.to_owned());
-    let stop = CancellationToken::new();
+    let (stop, cluster) = (CancellationToken::new(), name());
     let (watched, ()) = tokio::join!(
-        okd.site.topology.wait_for(&name(), InstallStage::BootstrapComplete, &tell, &stop),
+        okd.site.topology.wait_for(&cluster, InstallStage::BootstrapComplete, &tell, &stop),
         okd.bootstrap()
     );
     watched.expect("comes up");

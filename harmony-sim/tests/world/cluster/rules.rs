@@ -1,7 +1,7 @@
 //! The rules of clusters are seen when they are broken.
 
 use harmony_core::capability::{BootEntry, BootTarget, Cluster, PowerAction, PxeServer};
-use harmony_core::cluster::ClusterPhase;
+use harmony_core::cluster::endpoints::ClusterPhase;
 use harmony_sim::cluster::Foreign;
 use harmony_sim::{Fault, Rule};
 
