@@ -38,7 +38,8 @@ pub mod prelude {
     pub use harmony_core::host::Role;
     pub use harmony_core::score::AnyScore;
     pub use harmony_inventory::Inventory;
-    pub use harmony_scores::{HostProvisioningScore, InventoryScore, SwitchAutomationScore};
+    pub use harmony_core::cluster::ClusterDescription;
+    pub use harmony_scores::{HostProvisioningScore, InventoryScore, OkdInstallationScore, SwitchAutomationScore};
     pub use harmony_topologies::site::SiteTopology;
 
     pub use crate::{CommandError, open_site, run};
