@@ -69,7 +69,13 @@ pub(super) async fn status(site: &Path, json: bool, file: ClusterFile) -> Result
     run(site, json, false, file, Command::Status).await
 }
 
-async fn run(site: &Path, json: bool, yes: bool, file: ClusterFile, command: Command) -> Result<ExitCode, CommandError> {
+async fn run(
+    site: &Path,
+    json: bool,
+    yes: bool,
+    file: ClusterFile,
+    command: Command,
+) -> Result<ExitCode, CommandError> {
     let okd = OkdInstallationScore::from_file(&file.cluster).map_err(|error| {
         CommandError::from_error(error).hint("docs/reference/cluster.md tells what a cluster file holds")
     })?;

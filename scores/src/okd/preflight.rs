@@ -27,7 +27,8 @@ pub(super) fn findings(okd: &Okd, seen: &Observed) -> Vec<Finding> {
 pub(super) fn refuse(okd: &Okd, findings: &[Finding]) -> Result<(), ScoreError> {
     let blocking: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Blocking).collect();
     let Some(first) = blocking.first() else { return Ok(()) };
-    let lines = blocking.iter().map(|finding| format!("\n  {}: {} ({})", finding.subject, finding.evidence, finding.remedy));
+    let lines =
+        blocking.iter().map(|finding| format!("\n  {}: {} ({})", finding.subject, finding.evidence, finding.remedy));
     let what = format!("cluster {} cannot be begun:{}", okd.name(), lines.collect::<String>());
     Err(DeviceError::new(FailureKind::Conflict, what).hint(first.remedy.clone()).into())
 }
