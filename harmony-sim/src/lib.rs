@@ -9,11 +9,13 @@
 //! repeatable: then the same [`WorldSpec`] gives the same log, byte for byte.
 //!
 //! Read next: [`WorldSpec`] for what a world is made of, [`World`] for what can be done with it,
-//! [`StillStore`] for the store that goes with it, `network` for when frames pass.
+//! [`StillStore`] for the store that goes with it, `network` for when frames pass, [`cluster`] for what hosts become
+//! together.
 
 mod bmc;
 mod boot_server;
 mod checkers;
+pub mod cluster;
 mod dhcp;
 mod discovery;
 mod faults;
