@@ -35,10 +35,11 @@ pub use summary::{FirstAnswers, first_answers, summary};
 /// What a program of a user needs.
 pub mod prelude {
     pub use harmony_core::capability::{ProvisioningNetwork, Topology};
+    pub use harmony_core::cluster::ClusterDescription;
     pub use harmony_core::host::Role;
     pub use harmony_core::score::AnyScore;
     pub use harmony_inventory::Inventory;
-    pub use harmony_scores::{HostProvisioningScore, InventoryScore, SwitchAutomationScore};
+    pub use harmony_scores::{HostProvisioningScore, InventoryScore, OkdInstallationScore, SwitchAutomationScore};
     pub use harmony_topologies::site::SiteTopology;
 
     pub use crate::{CommandError, open_site, run};

@@ -1,7 +1,8 @@
 //! Answer files and progress: once, by token, from the right place, in time.
 
+use harmony_boot::PrivateFolder;
 use harmony_core::boot::{BootEventKind as Kind, BootToken, OrderState};
-use harmony_core::capability::{BootEntry, BootTarget};
+use harmony_core::capability::{BootEntry, BootTarget, RoleConfig};
 use harmony_core::clock::Clock;
 use harmony_core::secret::Secret;
 use jiff::SignedDuration;
@@ -35,6 +36,77 @@ async fn an_answer_file_is_served_once() {
     }
     let seen = format!("{:?}", world.store.latest_boot_events(1000).await.expect("reads"));
     assert!(!seen.contains(TOKEN) && seen.contains("Answer"), "{seen}");
+}
+
+/// Orders machine 1 with an answer file that is merged onto this private one.
+async fn ordered_with_base(world: &World, name: &str, sha256: &str) -> String {
+    let order = world.order().await;
+    let mut entry = world.store.boot_entry(&order.id.host).await.expect("reads").expect("there");
+    let BootTarget::Install { base, .. } = &mut entry.target else { panic!("an installation") };
+    let (name, sha256) = (name.to_owned(), sha256.to_owned());
+    *base = Some(RoleConfig { name, sha256, ignition_version: "3.2.0".to_owned() });
+    world.store.set_boot_entry(&entry).await.expect("stores");
+    format!("/answer/{}/1/{TOKEN}", order.id.host)
+}
+
+const ROLE: &str = r#"{"ignition":{"config":{"merge":[{"source":"https://api-int.x:22623/config/master"}]},"version":"3.2.0"},"storage":{"files":[{"path":"/s3cret"}]}}"#;
+
+async fn with_private_files() -> World {
+    let private = std::sync::OnceLock::new();
+    let world = World::with(|config| {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(folder.path().join("ocp4/1")).expect("makes");
+        std::fs::write(folder.path().join("ocp4/1/master.ign"), ROLE).expect("writes");
+        std::fs::write(folder.path().join("outside.ign"), ROLE).expect("writes");
+        config.private = Some(std::sync::Arc::new(PrivateFolder(folder.path().join("ocp4"))));
+        let _ = private.set(folder.keep());
+    });
+    world.await.expect("starts")
+}
+
+fn sha256(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn an_answer_file_is_merged_onto_its_roles_private_one() {
+    let world = with_private_files().await;
+    let path = ordered_with_base(&world, "1/master.ign", &sha256(ROLE)).await;
+    let (status, text) = world.get(RESERVED, &path).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    assert!(text.contains("/config/master") && text.contains("/s3cret"), "{text}");
+    // It is in no document and in no evidence.
+    let seen = format!("{:?}", world.store.latest_boot_events(1000).await.expect("reads"));
+    assert!(!seen.contains("s3cret"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_private_file_that_is_missing_or_another_is_asked_for_again_and_costs_no_token() {
+    let world = with_private_files().await;
+    for (name, digest, said) in [
+        ("1/worker.ign", sha256(ROLE), "failed to read 1/worker.ign"),
+        ("1/master.ign", sha256("another"), "is not the file that order"),
+        ("../outside.ign", sha256(ROLE), "failed to read ../outside.ign"),
+        ("/etc/hostname", sha256(ROLE), "failed to read /etc/hostname"),
+    ] {
+        let path = if name == "1/worker.ign" {
+            ordered_with_base(&world, name, &digest).await
+        } else {
+            let host = world.machine(1).await;
+            let mut entry = world.store.boot_entry(&host).await.expect("reads").expect("there");
+            let BootTarget::Install { base, .. } = &mut entry.target else { panic!("an installation") };
+            *base = Some(RoleConfig { name: name.to_owned(), sha256: digest, ignition_version: "3.2.0".to_owned() });
+            world.store.set_boot_entry(&entry).await.expect("stores");
+            format!("/answer/{host}/1/{TOKEN}")
+        };
+        let (status, text) = world.get(RESERVED, &path).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{name}");
+        assert!(text.contains(said) && !text.contains("s3cret"), "{text}");
+    }
+    let host = world.machine(1).await;
+    let order = world.store.latest_order(&host).await.expect("reads").expect("an order");
+    assert_eq!(order.state, OrderState::Issued, "the token is still good");
 }
 
 #[tokio::test]

@@ -17,6 +17,17 @@ pub enum Server {
     Master(String),
 }
 
+/// What becomes of a request to the API of one machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiStanding {
+    /// Nobody listens.
+    Silent,
+    /// It listens, and is not ready: etcd has no quorum.
+    NotReady,
+    /// It is ready.
+    Ready,
+}
+
 /// What a machine config server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineConfigReply {
@@ -177,16 +188,23 @@ impl ClusterState {
         self.has_api()
     }
 
-    /// Whether the API of one machine answers `/readyz` with `ok`. A machine that is not asked for may well answer:
-    /// a load balancer decides who is asked.
-    pub fn api_serves(&mut self, now: Duration, server: &Server) -> bool {
+    /// What becomes of a request to the API of one machine. Whether it is asked, a load balancer decides.
+    pub fn api_standing(&mut self, now: Duration, server: &Server) -> ApiStanding {
         self.advance(now);
-        match server {
-            Server::Bootstrap => self.control.bootstrap == Bootstrap::Serving && self.has_api(),
-            Server::Master(name) => {
-                self.has_quorum() && self.members.get(name).is_some_and(|member| member.is_up && member.is_etcd_member)
-            }
+        let listens = match server {
+            Server::Bootstrap => self.control.bootstrap == Bootstrap::Serving,
+            Server::Master(name) => self.members.get(name).is_some_and(|member| member.is_up && member.is_etcd_member),
+        };
+        match (listens, self.has_api()) {
+            (false, _) => ApiStanding::Silent,
+            (true, false) => ApiStanding::NotReady,
+            (true, true) => ApiStanding::Ready,
         }
+    }
+
+    /// Whether the API of one machine answers `/readyz` with `ok`.
+    pub fn api_serves(&mut self, now: Duration, server: &Server) -> bool {
+        self.api_standing(now, server) == ApiStanding::Ready
     }
 
     /// What the machine config server of one machine answers for a pool; nothing, where nobody listens.

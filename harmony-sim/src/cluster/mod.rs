@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use checks::{ClusterRule, ClusterViolation};
-pub use control::{MachineConfigReply, Server};
+pub use control::{ApiStanding, MachineConfigReply, Server};
 pub use faults::{ClusterFault, Foreign};
 pub use ingress::{RESTARTED_AT, RouterPod};
 pub use nodes::Kubelet;

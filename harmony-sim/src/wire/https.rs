@@ -1,7 +1,7 @@
-//! HTTPS as BMCs speak it: with a certificate that nobody has signed.
+//! HTTPS as BMCs speak it, with a certificate that nobody has signed; or with another, where a front has one.
 //!
 //! Serves whatever is given to it; what is said is for the front that uses it. An answer that carries
-//! [`Cut`] is never sent: the connection ends instead.
+//! [`Cut`] is never sent: the connection ends instead. A request of a client with a certificate carries its [`Peer`].
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -36,7 +36,13 @@ pub struct CertificateError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// A certificate that signs itself, with its key.
+impl CertificateError {
+    pub(super) fn new(name: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { name: name.to_owned(), source: source.into() }
+    }
+}
+
+/// A certificate with its key: one that signs itself, or another.
 #[derive(Clone)]
 pub struct Certificate {
     acceptor: TlsAcceptor,
@@ -63,6 +69,12 @@ impl Certificate {
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), sha256, pem: made.cert.pem() })
     }
 
+    /// One that a front has made by itself, with whatever it asks of clients.
+    pub(super) fn of(config: ServerConfig, first: &CertificateDer<'_>, pem: String) -> Self {
+        let sha256 = Sha256::digest(first).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { acceptor: TlsAcceptor::from(Arc::new(config)), sha256, pem }
+    }
+
     /// SHA-256 of its DER form, in hexadecimal digits.
     #[must_use]
     pub fn sha256(&self) -> &str {
@@ -79,6 +91,10 @@ impl Certificate {
 /// Put into an answer's extensions, lets the connection end in its place.
 #[derive(Debug, Clone, Copy)]
 pub struct Cut;
+
+/// The certificates that a client showed, its own first; whether they are good for anything is for the front to say.
+#[derive(Debug, Clone)]
+pub(super) struct Peer(pub(super) Arc<[CertificateDer<'static>]>);
 
 /// Serves until it is told to stop; then every connection is cut.
 pub async fn serve(listener: TcpListener, certificate: Certificate, app: Router, stop: CancellationToken) {
@@ -100,8 +116,12 @@ async fn connection(stream: TcpStream, certificate: Certificate, app: Router) {
     // Small answers to small questions; a stream that is gone already will say so when it is read.
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = timeout(HANDSHAKE, certificate.acceptor.accept(stream)).await else { return };
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let peer = stream.get_ref().1.peer_certificates().map(|shown| Peer(shown.into()));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let app = app.clone();
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
         async move {
             let Ok(response) = app.oneshot(request.map(Body::new)).await;
             let is_cut = response.extensions().get::<Cut>().is_some();

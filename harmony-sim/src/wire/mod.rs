@@ -28,6 +28,7 @@ mod cut;
 mod devices;
 mod hosts;
 pub mod https;
+pub mod kubernetes;
 mod loopback;
 mod redfish;
 mod ssh;

@@ -2,6 +2,7 @@
 //!
 //! `mod.rs` holds the arguments; each command has a file of its own.
 
+mod cluster;
 mod demo;
 mod hosts;
 mod inventory;
@@ -57,6 +58,12 @@ struct Arguments {
 enum Command {
     /// The main job on a simulated rack: no root, no hardware, nothing installed.
     Demo(demo::DemoArguments),
+    /// Show everything that would be done for an OKD cluster; writes to nothing.
+    Plan(cluster::PlanArguments),
+    /// Make an OKD cluster as its file describes it.
+    Apply(cluster::ApplyArguments),
+    /// Compare an OKD cluster with its file; exit code 3 if there is work.
+    Status(cluster::ClusterFile),
     /// A virtual rack on this machine.
     #[command(subcommand)]
     Lab(lab::LabCommand),
@@ -95,6 +102,9 @@ pub async fn main() -> ExitCode {
     let Arguments { site, json, command } = Arguments::parse();
     let result = match command {
         Command::Demo(arguments) => demo::run(arguments, json).await,
+        Command::Plan(arguments) => cluster::plan(&site, json, arguments).await,
+        Command::Apply(arguments) => cluster::apply(&site, json, arguments).await,
+        Command::Status(file) => cluster::status(&site, json, file).await,
         Command::Lab(command) => lab::run(command, json).await.map(success),
         Command::Hosts => hosts::list(&site, json).await.map(success),
         Command::Host(command) => hosts::run(&site, json, command).await.map(success),

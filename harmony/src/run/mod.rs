@@ -25,8 +25,8 @@ use arguments::{Arguments, Command};
 /// standard output, everything else to standard error. Exit code: 0 done, 1 failed or refused,
 /// 2 wrong arguments, 3 the plan is not empty (`status`), 130 stopped by request.
 pub async fn run<T: Topology>(inventory: Inventory, topology: T, scores: Vec<Box<dyn AnyScore<T>>>) -> ExitCode {
-    let arguments = Arguments::parse();
-    match dispatch(arguments, inventory, topology, scores).await {
+    let Arguments { json, only, yes, command } = Arguments::parse();
+    match dispatch(command, &Options { json, only, yes }, inventory, topology, scores).await {
         Ok(code) => code,
         Err(error) => {
             report(&error);
@@ -46,32 +46,44 @@ pub(crate) async fn run_in_tui<T: Topology>(
     watch::watch(&engine, &topology, &scores).await
 }
 
-async fn dispatch<T: Topology>(
-    arguments: Arguments,
+/// What holds for every command.
+pub(crate) struct Options {
+    /// Print JSON.
+    pub(crate) json: bool,
+    /// Only these Scores.
+    pub(crate) only: Vec<String>,
+    /// Apply without asking.
+    pub(crate) yes: bool,
+}
+
+/// Does one command with these Scores; without one, what a terminal or its absence suggests.
+pub(crate) async fn dispatch<T: Topology>(
+    command: Option<Command>,
+    options: &Options,
     inventory: Inventory,
     topology: T,
     mut scores: Vec<Box<dyn AnyScore<T>>>,
 ) -> Result<ExitCode, CommandError> {
-    if !arguments.only.is_empty() {
+    if !options.only.is_empty() {
         let known: Vec<String> = scores.iter().map(|score| score.name()).collect();
-        if let Some(unknown) = arguments.only.iter().find(|name| !known.contains(name)) {
-            let error = CommandError::new(format!("this program has no Score `{unknown}`"));
-            return Err(error.hint(format!("it has {}", known.join(", "))));
+        if let Some(unknown) = options.only.iter().find(|name| !known.contains(name)) {
+            let error = CommandError::new(format!("there is no Score `{unknown}` here"));
+            return Err(error.hint(format!("there are {}", known.join(", "))));
         }
-        scores.retain(|score| arguments.only.contains(&score.name()));
+        scores.retain(|score| options.only.contains(&score.name()));
     }
     let mut engine = Engine::new(Arc::new(inventory), Arc::new(SystemClock));
     let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
-    let default = if terminal && !arguments.json { Command::Tui } else { Command::Plan { out: None } };
-    match arguments.command.unwrap_or(default) {
-        Command::Plan { out } => plan(&engine, &topology, &scores, arguments.json, out.as_deref()).await,
-        Command::Status => status(&engine, &topology, &scores, arguments.json).await,
+    let default = if terminal && !options.json { Command::Tui } else { Command::Plan { out: None } };
+    match command.unwrap_or(default) {
+        Command::Plan { out } => plan(&engine, &topology, &scores, options.json, out.as_deref()).await,
+        Command::Status => status(&engine, &topology, &scores, options.json).await,
         Command::Apply { file } => {
             let saved = file.as_deref().map(read_plan).transpose()?;
-            if !arguments.yes && !confirmed(&engine, &topology, &scores, saved.as_ref(), terminal).await? {
+            if !options.yes && !confirmed(&engine, &topology, &scores, saved.as_ref(), terminal).await? {
                 return Err(CommandError::new("nothing was applied").hint("answer y, or give --yes"));
             }
-            apply::apply(&engine, &topology, &scores, saved.as_ref(), arguments.json).await
+            apply::apply(&engine, &topology, &scores, saved.as_ref(), options.json).await
         }
         Command::Tui => {
             engine.attended = true;

@@ -29,8 +29,8 @@ pub struct Observed {
     /// Sorted by id: the last of a host is its latest.
     pub(crate) orders: Vec<Order>,
     /// State of the ports that hosts with a role are plugged into, and of the site's host ports.
-    pub(super) ports: BTreeMap<PortRef, PortStatus>,
-    pub(super) reservations: Vec<Reservation>,
+    pub(crate) ports: BTreeMap<PortRef, PortStatus>,
+    pub(crate) reservations: Vec<Reservation>,
     pub(super) entries: BTreeMap<HostId, BootEntry>,
     /// For each open order: whether this attempt's boot was begun, and whether it failed since.
     pub(super) attempts: BTreeMap<OrderId, Attempt>,

@@ -6,6 +6,7 @@
 use harmony_core::capability::Artefacts;
 use harmony_core::cluster::NodeKind;
 use harmony_core::cluster::endpoints::ClusterPhase;
+use harmony_core::cluster::preflight::Finding;
 use harmony_core::error::{DeviceError, FailureKind};
 use harmony_core::score::{Bound, Change, Plan, ScoreError};
 
@@ -13,6 +14,7 @@ use super::action::{Member, OkdAction};
 use super::cluster::Okd;
 use super::observe::{Installer, Observed};
 use super::plan::{Builder, Draft};
+use super::preflight;
 
 pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreError> {
     let mut builder = Builder::new(okd, seen);
@@ -23,10 +25,12 @@ pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreE
         builder.wait_for("installer", "the installer program to say what it installs", None);
         return Ok(builder.plan);
     };
-    release(okd, installer)?;
+    same_installer(okd, seen, installer)?;
+    let findings = preflight::findings(okd, seen);
+    preflight::refuse(okd, &findings)?;
     let mut ready = fetch(&mut builder, installer);
     let addresses = builder.reserve();
-    let made = artefacts(&mut builder)?;
+    let made = artefacts(&mut builder, &findings)?;
     let Some(names) = builder.names_and_services(ClusterPhase::Bootstrapping, &addresses)? else {
         return Ok(builder.plan);
     };
@@ -52,17 +56,21 @@ pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreE
     Ok(builder.plan)
 }
 
-/// Refuses an installer of another release than the description wants.
-fn release(okd: &Okd, installer: &Installer) -> Result<(), ScoreError> {
-    let Some(wanted) = &okd.description.release else { return Ok(()) };
-    let is = &installer.version.version;
-    if is == wanted {
+/// Refuses another installer program than the one that made what hosts were given: it boots them with other images.
+fn same_installer(okd: &Okd, seen: &Observed, installer: &Installer) -> Result<(), ScoreError> {
+    let Some(made) = seen.artefacts.as_ref().filter(|made| made.installer != installer.version) else { return Ok(()) };
+    let users = users(okd, seen, made);
+    if users.is_empty() {
         return Ok(());
     }
-    let what = format!("cluster {} wants release {wanted}, the installer program is {is}", okd.name());
-    Err(DeviceError::new(FailureKind::Conflict, what)
-        .hint("give the site's [installer] the program of that release, or change `release` in the cluster file")
-        .into())
+    let what = format!(
+        "the installer program is {} now, and {} were installed with what {} made",
+        installer.version.version,
+        users.join(", "),
+        made.installer.version
+    );
+    let hint = "give the site's [installer] the program again that the cluster was begun with";
+    Err(DeviceError::new(FailureKind::Conflict, what).hint(hint).into())
 }
 
 /// The files of the release that the boot server must offer.
@@ -89,7 +97,7 @@ fn fetch(builder: &mut Builder<'_>, installer: &Installer) -> Vec<String> {
 }
 
 /// What the installer made, if it is what is wanted and still good; otherwise the step that makes it, or what a person must decide.
-fn artefacts<'a>(builder: &mut Builder<'a>) -> Result<Option<&'a Artefacts>, ScoreError> {
+fn artefacts<'a>(builder: &mut Builder<'a>, findings: &[Finding]) -> Result<Option<&'a Artefacts>, ScoreError> {
     let (okd, seen) = (builder.okd, builder.seen);
     let input = okd.installer_input(&seen.source)?;
     let digest = input.digest();
@@ -124,7 +132,9 @@ fn artefacts<'a>(builder: &mut Builder<'a>) -> Result<Option<&'a Artefacts>, Sco
     let because = why.map_or_else(String::new, |why| format!(", because {why} and no host has them"));
     let file =
         |path: &str, text: &str| Change::File { path: path.to_owned(), before: None, after: Some(text.to_owned()) };
-    let mut changes = vec![file("install-config.yaml", &input.install_config)];
+    let advice = |finding: &Finding| Change::Record { name: "preflight".to_owned(), text: finding.to_string() };
+    let mut changes: Vec<Change> = findings.iter().map(advice).collect();
+    changes.push(file("install-config.yaml", &input.install_config));
     changes.extend(input.manifests.iter().map(|manifest| file(&manifest.path, &manifest.text)));
     builder.step(Draft {
         what: format!("artefacts-{generation}"),

@@ -15,6 +15,7 @@ mod control_plane;
 mod inventory;
 mod observe;
 mod plan;
+mod preflight;
 mod steps;
 mod view;
 mod workers;
