@@ -75,7 +75,7 @@ impl State {
         let id = self.reach(get.from, SocketAddr::new(address, port), now)?;
         let member = self.running_member(id).ok_or(NoReply::Refused)?;
         let cluster = self.services.installer.of(&member).ok_or(NoReply::Refused)?;
-        if !get.authorities.iter().any(|known| *known == cluster.authority) {
+        if !get.authorities.contains(&cluster.authority) {
             return Err(NoReply::Certificate("certificate signed by unknown authority"));
         }
         if self.faults.expires_certificates() || self.has_expired(&member, now) {

@@ -29,6 +29,7 @@ fn config(site: &Site, harmony: &Harmony) -> BootConfig {
         },
         live_args: Vec::new(),
         agent_token: Some(Secret::new(TOKEN)),
+        private: None,
     }
 }
 
