@@ -153,7 +153,7 @@ pub trait ClusterInstaller: Send + Sync {
         &self,
         cluster: &ClusterName,
         stage: InstallStage,
-        progress: &(dyn Fn(&str) + Send + Sync),
+        progress: &(dyn for<'line> Fn(&'line str) + Send + Sync),
         stop: &CancellationToken,
     ) -> DeviceResult<()>;
 }
