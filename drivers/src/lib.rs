@@ -9,9 +9,10 @@
 //! `apply` writes nothing" can be counted.
 //!
 //! Read next: [`switch::openvswitch`], [`switch::cisco_ios`], [`dhcp::dnsmasq`], [`bmc::ipmi`],
-//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`].
+//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`], [`cluster::openshift_install`].
 
 pub mod bmc;
+pub mod cluster;
 pub mod dhcp;
 pub mod host;
 pub mod switch;
