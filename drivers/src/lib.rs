@@ -9,7 +9,8 @@
 //! `apply` writes nothing" can be counted.
 //!
 //! Read next: [`switch::openvswitch`], [`switch::cisco_ios`], [`dhcp::dnsmasq`], [`bmc::ipmi`],
-//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`], [`cluster::kubernetes`].
+//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`], [`cluster::kubernetes`],
+//! [`cluster::openshift_install`].
 
 pub mod bmc;
 pub mod cluster;
