@@ -59,11 +59,12 @@ pub(super) fn plan(score: &HostProvisioningScore, seen: &Observed) -> Result<Pla
         let Some((host, new)) = assigned.get(role) else { continue };
         let mut chain = Chain::new(&site, host, *new, &mut plan);
         if let Err(undecided) = chain.build(&mut free)? {
+            // What failed for good is nothing that a run waits for: it ends, and says so.
             plan.deferred.push(Deferred {
                 key: format!("{}/choice", host.id),
                 waits_for: undecided.waits_for,
                 hint: Some(undecided.hint),
-                limit_s: limit(score, seen),
+                limit_s: limit(score, seen).map(|limit_s| if host.lifecycle == Lifecycle::Failed { 0 } else { limit_s }),
             });
         }
     }
