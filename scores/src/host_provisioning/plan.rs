@@ -64,7 +64,8 @@ pub(super) fn plan(score: &HostProvisioningScore, seen: &Observed) -> Result<Pla
                 key: format!("{}/choice", host.id),
                 waits_for: undecided.waits_for,
                 hint: Some(undecided.hint),
-                limit_s: limit(score, seen).map(|limit_s| if host.lifecycle == Lifecycle::Failed { 0 } else { limit_s }),
+                limit_s: limit(score, seen)
+                    .map(|limit_s| if host.lifecycle == Lifecycle::Failed { 0 } else { limit_s }),
             });
         }
     }

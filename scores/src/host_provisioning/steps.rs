@@ -149,7 +149,9 @@ where
             let what = format!("{} of {} failed: {reason}", "installation", order.hostname);
             let hint = match MAX_ATTEMPTS.saturating_sub(order.attempt) {
                 0 => order_anew(&id.host, &order.role),
-                left => format!("run again to try once more, with a fresh token; {left} of {MAX_ATTEMPTS} attempts left"),
+                left => {
+                    format!("run again to try once more, with a fresh token; {left} of {MAX_ATTEMPTS} attempts left")
+                }
             };
             return Err(with_evidence(
                 DeviceError::new(FailureKind::Rejected, what).hint(hint),

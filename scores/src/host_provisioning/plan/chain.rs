@@ -141,8 +141,9 @@ impl<'a> Chain<'a> {
         let Reservation { address, macs, .. } = self.site.reservations.get(hostname)?;
         let is_its = macs.iter().any(|mac| host.macs().contains(mac));
         let is_in_range = matches!(address, IpAddr::V4(address) if seen.network.hosts.contains(*address));
-        let is_taken =
-            |order: &Order| order.id.host != host.id && order.state <= OrderState::Complete && order.address == *address;
+        let is_taken = |order: &Order| {
+            order.id.host != host.id && order.state <= OrderState::Complete && order.address == *address
+        };
         (is_its && is_in_range && !seen.orders.iter().any(is_taken)).then_some(*address)
     }
 
