@@ -2,8 +2,9 @@
 //! said as such.
 
 use harmony_core::boot::BondPlan;
+use harmony_core::capability::NetworkPlan;
 use harmony_core::host::{Disk, Host, Nic, PortWitness};
-use harmony_core::net::PortRef;
+use harmony_core::net::{PortRef, SwitchId};
 
 /// Why nothing can be chosen without a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +82,8 @@ pub(super) fn describe(disk: &Disk) -> String {
 }
 
 /// The NICs to bond, with their switch ports: all that have a link. The port of each must be known
-/// and agreed, and all must be on one switch.
-pub(super) fn bond_nics(host: &Host) -> Result<Vec<(&Nic, PortRef)>, Undecided> {
+/// and agreed, and all must be on one switch, or on both of an MLAG pair.
+pub(super) fn bond_nics<'a>(host: &'a Host, network: &NetworkPlan) -> Result<Vec<(&'a Nic, PortRef)>, Undecided> {
     let label = host.label();
     let mut members = Vec::new();
     for nic in host.nics.iter().filter(|nic| nic.carrier == Some(true)) {
@@ -118,16 +119,19 @@ pub(super) fn bond_nics(host: &Host) -> Result<Vec<(&Nic, PortRef)>, Undecided> 
             hint: "a hub or an unmanaged switch between them? check the cables".to_owned(),
         });
     }
-    if let Some((_, other)) = members.iter().find(|(_, port)| port.switch != members[0].1.switch) {
+    if let Some((one, other)) = apart(&ports, network) {
         return Err(Undecided {
-            waits_for: format!(
-                "{label}: its NICs are on switches {} and {}, which cannot bundle",
-                members[0].1.switch, other.switch
-            ),
-            hint: "plug both NICs into one switch".to_owned(),
+            waits_for: format!("{label}: its NICs are on switches {one} and {other}, which cannot bundle"),
+            hint: "plug both NICs into one switch, or into the two of an MLAG pair".to_owned(),
         });
     }
     Ok(members)
+}
+
+/// Two switches among those of these ports that cannot share a LAG.
+fn apart<'a>(ports: &[&'a PortRef], network: &NetworkPlan) -> Option<(&'a SwitchId, &'a SwitchId)> {
+    let pairs = ports.iter().flat_map(|one| ports.iter().map(|other| (&one.switch, &other.switch)));
+    pairs.into_iter().find(|(one, other)| !network.can_bundle(one, other))
 }
 
 /// The bond, with the MAC of the NIC that booted: the DHCP reservation holds it.
@@ -140,7 +144,7 @@ pub(super) fn bond(members: &[(&Nic, PortRef)]) -> Option<BondPlan> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{disk as a_disk, host as a_host, nic as a_nic};
+    use crate::testing::{disk as a_disk, host as a_host, network, nic as a_nic};
     use harmony_core::host::{Assignment, WitnessKind};
 
     fn assign(host: &mut Host, disk: Option<&str>, erase: Option<&str>) {
@@ -193,29 +197,41 @@ mod tests {
     #[test]
     fn every_connected_nic_is_bonded_and_needs_an_agreed_port() {
         let host = a_host("a");
-        let nics = bond_nics(&host).expect("two agreed ports");
+        let nics = bond_nics(&host, &network()).expect("two agreed ports");
         let bond = bond(&nics).expect("a bond");
         assert_eq!(bond.mac, host.boot_nic().expect("one booted").mac);
         assert_eq!(bond.members.len(), 2);
 
         let mut unknown = a_host("a");
         unknown.nics[1].port = harmony_core::host::PortWitnesses::default();
-        assert!(bond_nics(&unknown).expect_err("unknown").waits_for.contains("switch port of eth1"));
+        assert!(bond_nics(&unknown, &network()).expect_err("unknown").waits_for.contains("switch port of eth1"));
 
         let mut disputed = a_host("a");
         disputed.nics[1].port.hear(WitnessKind::SwitchLldp, "rack/elsewhere".parse().expect("valid"));
-        assert!(bond_nics(&disputed).expect_err("disputed").waits_for.contains("rack/elsewhere"));
+        assert!(bond_nics(&disputed, &network()).expect_err("disputed").waits_for.contains("rack/elsewhere"));
 
         let mut apart = a_host("a");
         apart.nics[1] = a_nic("eth1", 2, "other/a-p1");
-        assert!(bond_nics(&apart).expect_err("two switches").waits_for.contains("cannot bundle"));
+        let refused = bond_nics(&apart, &network()).expect_err("two switches").waits_for;
+        assert!(refused.contains("on switches other and rack, which cannot bundle"), "{refused}");
+        let pair = |one: &str, other: &str| [one, other].map(|name| name.parse().expect("valid"));
+        let paired = |pairs: &[(&str, &str)]| NetworkPlan {
+            mlag: pairs.iter().map(|(one, other)| pair(one, other)).collect(),
+            ..network()
+        };
+        assert_eq!(bond_nics(&apart, &paired(&[("rack", "other")])).expect("a pair").len(), 2);
+        // One switch of a pair and one of another, and three switches, are no pair.
+        assert!(bond_nics(&apart, &paired(&[("rack", "third"), ("other", "fourth")])).is_err());
+        apart.nics.push(a_nic("eth2", 3, "third/a-p2"));
+        let refused = bond_nics(&apart, &paired(&[("rack", "other"), ("rack", "third")])).expect_err("three");
+        assert!(refused.waits_for.contains("on switches other and third"), "{refused:?}");
 
         let mut unplugged = a_host("a");
         unplugged.nics[1].carrier = Some(false);
-        assert!(bond_nics(&unplugged).expect_err("one NIC").waits_for.contains("a bond needs two"));
+        assert!(bond_nics(&unplugged, &network()).expect_err("one NIC").waits_for.contains("a bond needs two"));
 
         let mut crossed = a_host("a");
         crossed.nics[1].port = crossed.nics[0].port.clone();
-        assert!(bond_nics(&crossed).expect_err("one port").waits_for.contains("two of its NICs"));
+        assert!(bond_nics(&crossed, &network()).expect_err("one port").waits_for.contains("two of its NICs"));
     }
 }

@@ -60,7 +60,7 @@ impl<'a> Chain<'a> {
             self.give_up(order, why);
             return Ok(Ok(()));
         }
-        let nics = match choice::bond_nics(self.host) {
+        let nics = match choice::bond_nics(self.host, &self.site.seen.network) {
             Ok(nics) => nics,
             Err(undecided) => return Ok(Err(undecided)),
         };

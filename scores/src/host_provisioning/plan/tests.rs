@@ -1,9 +1,9 @@
 //! The chain of a host, state by state.
 
 use super::*;
-use crate::testing::host as a_host;
+use crate::testing::{host as a_host, network};
 use harmony_core::boot::compat;
-use harmony_core::capability::{AddressRange, InstallSource, LinkState, NetworkPlan, PortMode, PortStatus};
+use harmony_core::capability::{InstallSource, LinkState, NetworkPlan, PortMode, PortStatus};
 use harmony_core::net::PortRef;
 use harmony_core::score::render;
 use harmony_core::store::OneShot;
@@ -12,10 +12,6 @@ use jiff::Timestamp;
 use crate::host_provisioning::observe::Attempt;
 
 fn seen(hosts: Vec<Host>) -> Observed {
-    let range = |first: &str, last: &str| AddressRange {
-        first: first.parse().expect("valid"),
-        last: last.parse().expect("valid"),
-    };
     let ports = hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.agreed());
     let access = PortMode::Access { vlan: 10.try_into().expect("valid") };
     let status =
@@ -23,14 +19,7 @@ fn seen(hosts: Vec<Host>) -> Observed {
     Observed {
         now: Timestamp::UNIX_EPOCH,
         attended: false,
-        network: NetworkPlan {
-            cidr: "10.10.0.0/24".parse().expect("valid"),
-            address: "10.10.0.1".parse().expect("valid"),
-            vlan: 10.try_into().expect("valid"),
-            pool: range("10.10.0.100", "10.10.0.199"),
-            hosts: range("10.10.0.11", "10.10.0.12"),
-            host_ports: ports.clone().collect(),
-        },
+        network: NetworkPlan { host_ports: ports.clone().collect(), ..network() },
         install: InstallSource {
             server: "10.10.0.1:8080".parse().expect("valid"),
             kernel: "/os/live/vmlinuz".into(),
