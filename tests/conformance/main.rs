@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use real::{Dnsmasq, IpmiSim, OpenVswitch, Sshd};
 use simulated::Simulated;
-use wire::{Agents, Redfish};
+use wire::{Agents, CiscoIos, Redfish};
 
 /// After how long a call is cut off, to see that repeating it puts everything right.
 const CUTS: [Duration; 6] = [
@@ -108,6 +108,7 @@ macro_rules! host_controls {
 
 switches! {
     simulated: Simulated::off(),
+    cisco_ios: CiscoIos::start(),
     openvswitch: OpenVswitch::start(),
 }
 

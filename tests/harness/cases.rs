@@ -10,11 +10,14 @@ use harmony_sim::{World, WorldSpec};
 
 use crate::site::{Scores, Site};
 
+/// How many machines of an MLAG rack hold a quorum together, as its spec has it.
+const QUORUM: usize = 3;
+
 /// Calls a macro with the name of every case.
 #[macro_export]
 macro_rules! for_each_case {
     ($then:ident) => {
-        $then! { access_ports, lags, inventory, provisioning, provisioning_by_ssh, whole }
+        $then! { access_ports, lags, inventory, provisioning, provisioning_by_ssh, mlag_pair, whole }
     };
 }
 
@@ -145,6 +148,19 @@ pub fn provisioning_by_ssh() -> Case {
     Case { spec, ..provisioning() }
 }
 
+/// Machines of a quorum, each with a cable to both switches of an MLAG pair, to be bonded across it.
+#[must_use]
+pub fn mlag_pair() -> Case {
+    Case {
+        spec: WorldSpec::mlag_rack(37, 3),
+        at_first: |world| set(world, "leaf-b/Eth1/2", lacp("old")),
+        scores: |spec| vec![Box::new(provisioning_of(spec).with_quorum(roles(spec).take(QUORUM)))],
+        by_hand: |world| set(world, "leaf-a/Eth1/1", access(98)),
+        refusal: "port leaf-a/Eth1/1 was access VLAN 10, is access VLAN 98",
+        ..provisioning()
+    }
+}
+
 /// Everything, from machines that are off to bonded nodes.
 #[must_use]
 pub fn whole() -> Case {
@@ -186,8 +202,15 @@ fn known(spec: &WorldSpec) -> Scores {
 }
 
 fn provisioned(spec: &WorldSpec) -> Scores {
-    let roles = (1..=spec.hosts.len()).map(|number| format!("node-{number}").parse::<Role>().expect("a role"));
-    vec![Box::new(HostProvisioningScore::new(roles).assign_unattended())]
+    vec![Box::new(provisioning_of(spec))]
+}
+
+fn provisioning_of(spec: &WorldSpec) -> HostProvisioningScore {
+    HostProvisioningScore::new(roles(spec)).assign_unattended()
+}
+
+fn roles(spec: &WorldSpec) -> impl Iterator<Item = Role> {
+    (1..=spec.hosts.len()).map(|number| format!("node-{number}").parse().expect("a role"))
 }
 
 fn port(text: &str) -> PortRef {

@@ -3,6 +3,9 @@
 //! Read next: [`process`], [`cli`], [`ssh`], [`tls`].
 
 pub mod cli;
+pub(crate) mod pin_file;
 pub mod process;
 pub mod ssh;
 pub mod tls;
+
+pub use pin_file::PinFileError;

@@ -100,6 +100,11 @@ impl HostProvisioningScore {
     }
 }
 
+/// What a person types to have a failed host ordered anew.
+fn order_anew(host: &HostId, role: &Role) -> String {
+    format!("harmony host show {host}; then harmony host assign {host} {role} to order it anew")
+}
+
 /// How a host is made to boot from the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "by")]
@@ -179,6 +184,13 @@ pub enum ProvisioningAction {
     Reissue {
         /// The order.
         order: OrderId,
+    },
+    /// Closes an order whose attempts are used up: order and host have failed until a person looks.
+    GiveUp {
+        /// The order.
+        order: OrderId,
+        /// Why.
+        reason: String,
     },
     /// Puts the host's ports in access mode.
     SetAccess {
@@ -317,6 +329,7 @@ where
         A::Assign { .. }
         | A::Issue { .. }
         | A::Reissue { .. }
+        | A::GiveUp { .. }
         | A::Serve { .. }
         | A::FollowInstall { .. }
         | A::Settle { .. }
@@ -352,6 +365,7 @@ impl HostProvisioningScore {
             A::Assign { host, assignment } => Ok(store.assign(host, assignment, scx.cx.clock.now()).await?),
             A::Issue { order } => steps::issue(self, scx, order).await,
             A::Reissue { order } => steps::reissue(self, scx, order).await,
+            A::GiveUp { order, reason } => steps::give_up(scx, order, reason).await,
             A::SetAccess { ports, vlan } => Ok(topology.set_ports_access_mode(ports, *vlan).await?),
             A::Reserve { reservation } => Ok(topology.set_reservation(reservation).await?),
             A::Serve { order, macs, script, answer, base } => {

@@ -307,6 +307,7 @@ impl SiteFile {
             pool: range(network.pool),
             hosts: range(network.hosts),
             host_ports: ports.collect(),
+            mlag: Vec::new(),
         }
     }
 

@@ -23,9 +23,9 @@ use russh::keys::PrivateKey;
 use serde::{Deserialize, Serialize};
 
 use crate::WriteLog;
+use crate::transport::PinFileError;
 pub use key::SshKeyError;
 use known_hosts::KnownHosts;
-pub use known_hosts::KnownHostsError;
 pub use session::SessionError;
 use session::{Login, Session};
 
@@ -97,7 +97,7 @@ impl Ssh {
     ///
     /// # Errors
     /// If the file `known_hosts` cannot be read or written; it is then as it was.
-    pub fn forget_host_keys(state_dir: &Path, host: &HostId) -> Result<usize, KnownHostsError> {
+    pub fn forget_host_keys(state_dir: &Path, host: &HostId) -> Result<usize, PinFileError> {
         KnownHosts::new(known_hosts_in(state_dir)).forget(host)
     }
 
@@ -116,7 +116,7 @@ impl Ssh {
 
     async fn open(&self, target: &HostTarget, operation: &str, lifetime: Duration) -> DeviceResult<Session> {
         let HostTarget { host, address, stage } = target;
-        let unkept = |error: KnownHostsError| {
+        let unkept = |error: PinFileError| {
             let hint = format!("correct or remove {}", self.known.path().display());
             DeviceError::new(FailureKind::Invalid, operation).because(error).hint(hint)
         };

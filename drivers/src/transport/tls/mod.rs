@@ -21,7 +21,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use pins::{CertificatePins, PinError};
+pub use pins::CertificatePins;
 
 /// SHA-256 of a certificate's DER form, as `openssl x509 -fingerprint -sha256` prints it, with or
 /// without colons.

@@ -112,11 +112,12 @@ pub fn bond_nics<'a>(
             hint: "a hub or an unmanaged switch between them? check the cables".to_owned(),
         });
     }
-    let first = &members[0].1.switch;
-    if let Some((_, other)) = members.iter().find(|(_, port)| !cabling.bundles(first, &port.switch)) {
+    // Each with each: two pairs that share a switch are no three switches that bundle.
+    let mut pairs = ports.iter().flat_map(|one| ports.iter().map(|other| (&one.switch, &other.switch)));
+    if let Some((one, other)) = pairs.find(|(one, other)| !cabling.bundles(one, other)) {
         return Err(Undecided {
-            waits_for: format!("{label}: its NICs are on switches {first} and {}, which cannot bundle", other.switch),
-            hint: "plug both NICs into one switch".to_owned(),
+            waits_for: format!("{label}: its NICs are on switches {one} and {other}, which cannot bundle"),
+            hint: "plug both NICs into one switch, or into the two of an MLAG pair".to_owned(),
         });
     }
     Ok(members)
