@@ -9,11 +9,12 @@
 //! `apply` writes nothing" can be counted.
 //!
 //! Read next: [`switch::openvswitch`], [`switch::cisco_ios`], [`dhcp::dnsmasq`], [`bmc::ipmi`],
-//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`].
+//! [`bmc::redfish`], [`load_balancer::haproxy`], [`host::ssh`], [`host::discovery`].
 
 pub mod bmc;
 pub mod dhcp;
 pub mod host;
+pub mod load_balancer;
 pub mod switch;
 pub mod transport;
 mod write_log;

@@ -2,6 +2,7 @@
 //! the contracts of `tests/conformance`.
 
 pub(crate) mod dnsmasq;
+pub(crate) mod haproxy;
 pub(crate) mod ipmi;
 pub(crate) mod openvswitch;
 pub(crate) mod ssh;
