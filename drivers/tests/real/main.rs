@@ -2,6 +2,7 @@
 //! OpenSSH. Each test makes its own network namespace or listens on a free loopback port, so that
 //! all may run at once; what a test started is gone when it ends, however it ends.
 
+mod dns;
 mod dnsmasq;
 mod haproxy;
 mod ipmi;
