@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::machine::{is_root, run, target};
 
 /// For the lab, and why.
-const LAB_PACKAGES: [&str; 25] = [
+const LAB_PACKAGES: [&str; 26] = [
     "busybox-static",
     "cpio",
     "debian-archive-keyring",
@@ -19,6 +19,7 @@ const LAB_PACKAGES: [&str; 25] = [
     "fdisk",
     "grub-common",
     "grub-efi-amd64-bin",
+    "haproxy",
     "iproute2",
     "ipmitool",
     "ipxe",
