@@ -198,3 +198,78 @@ pub fn describe_disk(disk: &Disk) -> String {
     };
     format!("{} ({model}, {} GB), {contents}", disk.name, disk.size_bytes / GIGABYTE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> Disk {
+        Disk {
+            name: "sda".into(),
+            by_id: Some("/dev/disk/by-id/ata-S1".into()),
+            by_path: Some("/dev/disk/by-path/pci-0000:00:1f.2-ata-1".into()),
+            model: Some("INTEL SSDSC2KB480G8".into()),
+            serial: Some("S1".into()),
+            wwn: Some("0x55cd2e404b66d3a8".into()),
+            size_bytes: 480_103_981_056,
+            rotational: Some(false),
+            signatures: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_hint_is_answered_by_its_fact() {
+        let text = |text: &str| Some(text.to_owned());
+        let none = DiskHints::default();
+        for (hints, fits) in [
+            (DiskHints { device_name: text("/dev/sda"), ..none.clone() }, true),
+            (DiskHints { device_name: text("/dev/disk/by-id/ata-S1"), ..none.clone() }, true),
+            (DiskHints { device_name: text("/dev/disk/by-path/pci-0000:00:1f.2-ata-1"), ..none.clone() }, true),
+            (DiskHints { device_name: text("sda"), ..none.clone() }, false),
+            (DiskHints { serial_number: text("S1"), ..none.clone() }, true),
+            (DiskHints { serial_number: text("S"), ..none.clone() }, false),
+            (DiskHints { wwn: text("55CD2E404B66D3A8"), ..none.clone() }, true),
+            (DiskHints { wwn: text("naa.55cd2e404b66d3a8"), ..none.clone() }, true),
+            (DiskHints { wwn: text("0x55cd2e404b66d3a9"), ..none.clone() }, false),
+            (DiskHints { model: text("SSDSC2"), ..none.clone() }, true),
+            (DiskHints { model: text("SAMSUNG"), ..none.clone() }, false),
+            (DiskHints { min_size_gigabytes: Some(480), ..none.clone() }, true),
+            (DiskHints { min_size_gigabytes: Some(481), ..none.clone() }, false),
+            (DiskHints { min_size_gigabytes: Some(u64::MAX), ..none.clone() }, false),
+            (DiskHints { rotational: Some(false), ..none.clone() }, true),
+            (DiskHints { rotational: Some(true), ..none.clone() }, false),
+            (DiskHints { rotational: Some(false), serial_number: text("S2"), ..none.clone() }, false),
+        ] {
+            assert_eq!(hints.refuses(&disk()).is_none(), fits, "{hints:?}");
+        }
+        let unknown = Disk { rotational: None, wwn: None, ..disk() };
+        assert!(DiskHints { rotational: Some(false), ..none.clone() }.refuses(&unknown).is_some());
+        assert!(DiskHints { wwn: text("0x"), ..none }.refuses(&unknown).is_some(), "no name is not any name");
+    }
+
+    #[test]
+    fn hints_are_written_as_openshift_writes_them_too() {
+        let ours = r#"{"device_name":"/dev/sda","serial_number":"S1","min_size_gigabytes":100}"#;
+        let theirs = r#"{"deviceName":"/dev/sda","serialNumber":"S1","minSizeGigabytes":100}"#;
+        let read = |text: &str| serde_json::from_str::<DiskHints>(text).expect("hints");
+        assert_eq!(read(ours), read(theirs));
+        assert!(serde_json::from_str::<DiskHints>(r#"{"hctl":"1:0:0:0"}"#).is_err());
+    }
+
+    #[test]
+    fn of_several_that_answer_to_the_hints_the_smallest_is_taken_and_never_what_it_holds() {
+        let mut host = crate::cluster::testing::host(1);
+        let large = Disk { serial: Some("A".into()), size_bytes: 2_000_000_000_000, ..disk() };
+        let small = Disk { serial: Some("B".into()), signatures: vec!["xfs".into()], ..disk() };
+        host.disks = vec![large, small];
+        assert!(target_disk(&host, &DiskHints::default(), None).expect_err("two").waits_for.contains("a choice"));
+        let hints = DiskHints { rotational: Some(false), ..DiskHints::default() };
+        let undecided = target_disk(&host, &hints, None).expect_err("contents");
+        assert!(undecided.waits_for.contains("consent to erase disk B"), "{undecided:?}");
+        assert!(target_disk(&host, &hints, Some("A")).is_err(), "consent to another");
+        assert_eq!(target_disk(&host, &hints, Some("B")).expect("consent").serial.as_deref(), Some("B"));
+        let none = DiskHints { rotational: Some(true), ..DiskHints::default() };
+        let undecided = target_disk(&host, &none, Some("B")).expect_err("none spins");
+        assert!(undecided.waits_for.contains("sda: it does not spin"), "{undecided:?}");
+    }
+}
