@@ -60,8 +60,7 @@ pub fn parse_cluster(
 ) -> Result<(ClusterDescription, Vec<String>), ClusterFileError> {
     let mut description: ClusterDescription = toml::from_str(text)
         .map_err(|source| ClusterFileError::Parse { path: path.to_owned(), source: Box::new(source) })?;
-    let advice =
-        description.check().map_err(|source| ClusterFileError::Value { path: path.to_owned(), source })?;
+    let advice = description.check().map_err(|source| ClusterFileError::Value { path: path.to_owned(), source })?;
     for file in [&mut description.pull_secret_file, &mut description.ssh_key_file].into_iter().flatten() {
         *file = folder.join(&*file);
     }
@@ -112,7 +111,8 @@ mod tests {
             let key = alternative.split(" = ").next().expect("a key");
             // It takes the place of the line with its key before it, where there is one.
             let before = example.lines().take(at).collect::<Vec<_>>();
-            let replaced = before.iter().rposition(|line| line.split(" = ").next() == Some(key) || line.starts_with('['));
+            let replaced =
+                before.iter().rposition(|line| line.split(" = ").next() == Some(key) || line.starts_with('['));
             let text: Vec<&str> = example
                 .lines()
                 .enumerate()
@@ -139,7 +139,11 @@ mod tests {
                 "[roles.worker-1]\nhost = { serial = \"A\", id = \"hc-0000000\" }",
                 &["line", "host = { serial"],
             ),
-            ("[roles.worker-1]", "[roles.worker-1]\nbond = { nics = \"eno1\" }", &["line", "eno1", "\"provisioning\", \"all\""]),
+            (
+                "[roles.worker-1]",
+                "[roles.worker-1]\nbond = { nics = \"eno1\" }",
+                &["line", "eno1", "\"provisioning\", \"all\""],
+            ),
             ("[roles.master-2]", "[roles.worker-2]", &["cluster.toml: `roles`", "odd number of masters"]),
         ] {
             assert!(good.contains(from), "{from}");

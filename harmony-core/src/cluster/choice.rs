@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use super::{ClusterDescription, HostBinding, NodeKind, RolePlan};
 use crate::boot::LinkPlan;
-use crate::boot::choice::{Cabling, NicChoice, Undecided, alone, bond_nics, bond_of, disks_with_reasons};
-use crate::host::{Host, HostId, Lifecycle, Role};
+use crate::boot::choice::{Cabling, Undecided, alone, bond_nics, bond_of, disks_with_reasons, target_disk};
+use crate::host::{Disk, Host, HostId, Lifecycle, Role};
 use crate::net::PortRef;
 
 /// The host of a role.
@@ -255,10 +255,12 @@ pub fn link_of(role: &RolePlan, host: &Host, cabling: &Cabling<'_>) -> Result<(L
     Ok((link, ports))
 }
 
-/// Every NIC that a role's policy could mean, whatever is known of its port.
-#[must_use]
-pub fn nic_choice(role: &RolePlan) -> Option<&NicChoice> {
-    role.bond.as_ref().map(|policy| &policy.nics)
+/// The disk that a role's host is installed on.
+///
+/// # Errors
+/// What a person must do.
+pub fn disk_of<'a>(role: &RolePlan, host: &'a Host) -> Result<&'a Disk, Undecided> {
+    target_disk(host, &role.disk, role.erase.as_deref(), Some(&role.role))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub(super) use harmony_core::boot::choice::{Undecided, describe_disk as describe
 
 /// The disk to install on.
 pub(super) fn disk(host: &Host) -> Result<&Disk, Undecided> {
-    choice::target_disk(host, &DiskHints::default(), None)
+    choice::target_disk(host, &DiskHints::default(), None, None)
 }
 
 /// The NICs to bond, with their switch ports.

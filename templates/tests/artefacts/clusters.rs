@@ -134,6 +134,24 @@ fn check_script(name: &str, script: &str, order: &Order) {
     assert!(kernel.len() < 2048, "{name}: {} bytes", kernel.len());
 }
 
+/// Its configuration is Ignition, its NMState documents are NMState.
+fn check_manifest(text: &str) {
+    let manifest: serde_json::Value = serde_saphyr::from_str(text).expect("YAML");
+    let config = manifest["spec"]["config"].to_string();
+    let (_, warnings) = ignition_config::Config::parse_str(&config).expect("is Ignition");
+    assert!(warnings.is_empty(), "{warnings:?}");
+    for file in manifest["spec"]["config"]["storage"]["files"].as_array().expect("files") {
+        let source =
+            file["contents"]["source"].as_str().and_then(|source| source.strip_prefix("data:,")).expect("a text");
+        let text = percent_encoding::percent_decode_str(source).decode_utf8().expect("UTF-8");
+        if file["path"].as_str().is_some_and(|path| path.starts_with("/etc/nmstate/openshift/")) {
+            assert!(file["path"].as_str().is_some_and(|path| path.ends_with(".yml")), "`.yaml` is not looked for");
+            let state = nmstate::NetworkState::new_from_yaml(&text).expect("is NMState");
+            assert!(state.interfaces.get_iface("br-ex", nmstate::InterfaceType::OvsBridge).is_some());
+        }
+    }
+}
+
 fn documents(case: &Case) -> String {
     let description = &case.cluster;
     assert_eq!(description.check(), Ok(Vec::new()));
@@ -149,6 +167,7 @@ fn documents(case: &Case) -> String {
         if of_kind().any(|(role, _)| role.bond.as_ref().is_some_and(|bond| bond.persist == Persist::MachineConfig)) {
             let nodes: Vec<_> = of_kind().map(|(_, order)| node(order)).collect();
             let manifest = machine_config(kind, &nodes).expect("renders");
+            check_manifest(&manifest.text);
             add(&manifest.path, &manifest.text);
         }
     }

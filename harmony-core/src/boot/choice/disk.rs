@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Undecided;
-use crate::host::{Disk, Host};
+use crate::host::{Disk, Host, Role};
 
 /// Smallest disk that an operating system is put on, in bytes.
 const SMALLEST_DISK: u64 = 1 << 30;
@@ -96,35 +96,37 @@ fn plain_wwn(wwn: &str) -> String {
 
 /// Why nothing may be installed on a disk, whatever is hinted; nothing if it may.
 #[must_use]
-pub fn is_eligible(disk: &Disk) -> Result<(), &'static str> {
+pub fn unfit(disk: &Disk) -> Option<&'static str> {
     if disk.serial.is_none() {
-        return Err("it has no serial number, by which an order could name it");
+        return Some("it has no serial number, by which an order could name it");
     }
-    if disk.size_bytes < SMALLEST_DISK {
-        return Err("it has less than 1 GiB");
-    }
-    Ok(())
+    (disk.size_bytes < SMALLEST_DISK).then_some("it has less than 1 GiB")
 }
 
 /// Each disk of a host, with why it is not the one; nothing for those that could be.
 #[must_use]
 pub fn disks_with_reasons<'a>(host: &'a Host, hints: &DiskHints) -> Vec<(&'a Disk, Option<String>)> {
-    let reason = |disk: &Disk| is_eligible(disk).err().map(str::to_owned).or_else(|| hints.refuses(disk));
+    let reason = |disk: &Disk| unfit(disk).map(str::to_owned).or_else(|| hints.refuses(disk));
     host.disks.iter().map(|disk| (disk, reason(disk))).collect()
 }
 
 /// The disk to install on: the one that a person named, else the smallest that answers to the hints, else the only eligible
 /// one. One with known contents is refused unless a person agreed, by its serial, to lose them (`erase`, or what the host's
-/// assignment says).
+/// assignment says). `role` is what the host becomes, for the hint, where it has no role yet.
 ///
 /// # Errors
 /// What a person must do.
-pub fn target_disk<'a>(host: &'a Host, hints: &DiskHints, erase: Option<&str>) -> Result<&'a Disk, Undecided> {
+pub fn target_disk<'a>(
+    host: &'a Host,
+    hints: &DiskHints,
+    erase: Option<&str>,
+    role: Option<&Role>,
+) -> Result<&'a Disk, Undecided> {
     let label = host.label();
     let assignment = host.assignment.as_ref();
-    let role = assignment.map_or("ROLE", |a| a.role.as_str());
+    let role = assignment.map(|a| &a.role).or(role).map_or("ROLE", Role::as_str);
     let assign = format!("harmony host assign {} {role}", host.name);
-    let eligible: Vec<&Disk> = host.disks.iter().filter(|disk| is_eligible(disk).is_ok()).collect();
+    let eligible: Vec<&Disk> = host.disks.iter().filter(|disk| unfit(disk).is_none()).collect();
     let chosen = match assignment.and_then(|a| a.disk.as_deref()) {
         Some(serial) => {
             eligible.iter().find(|disk| disk.serial.as_deref() == Some(serial)).copied().ok_or_else(|| Undecided {
@@ -262,14 +264,14 @@ mod tests {
         let large = Disk { serial: Some("A".into()), size_bytes: 2_000_000_000_000, ..disk() };
         let small = Disk { serial: Some("B".into()), signatures: vec!["xfs".into()], ..disk() };
         host.disks = vec![large, small];
-        assert!(target_disk(&host, &DiskHints::default(), None).expect_err("two").waits_for.contains("a choice"));
+        assert!(target_disk(&host, &DiskHints::default(), None, None).expect_err("two").waits_for.contains("a choice"));
         let hints = DiskHints { rotational: Some(false), ..DiskHints::default() };
-        let undecided = target_disk(&host, &hints, None).expect_err("contents");
+        let undecided = target_disk(&host, &hints, None, None).expect_err("contents");
         assert!(undecided.waits_for.contains("consent to erase disk B"), "{undecided:?}");
-        assert!(target_disk(&host, &hints, Some("A")).is_err(), "consent to another");
-        assert_eq!(target_disk(&host, &hints, Some("B")).expect("consent").serial.as_deref(), Some("B"));
+        assert!(target_disk(&host, &hints, Some("A"), None).is_err(), "consent to another");
+        assert_eq!(target_disk(&host, &hints, Some("B"), None).expect("consent").serial.as_deref(), Some("B"));
         let none = DiskHints { rotational: Some(true), ..DiskHints::default() };
-        let undecided = target_disk(&host, &none, Some("B")).expect_err("none spins");
+        let undecided = target_disk(&host, &none, Some("B"), None).expect_err("none spins");
         assert!(undecided.waits_for.contains("sda: it does not spin"), "{undecided:?}");
     }
 }
