@@ -36,6 +36,7 @@ pub use cluster::OkdLimits;
 pub use observe::Observed;
 
 use crate::SwitchAutomationScore;
+use crate::cluster_file::read_cluster;
 use crate::host_provisioning;
 use crate::inventory::InventoryScore;
 use crate::switch_automation::current_port_facts;
@@ -67,7 +68,12 @@ impl OkdInstallationScore {
     /// # Errors
     /// What cannot be read, with line and key.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ScoreError> {
-        Self::new(crate::cluster_file::read(path.as_ref())?)
+        let path = path.as_ref();
+        let (description, _advice) = read_cluster(path).map_err(|source| ScoreError::Document {
+            what: format!("use {}", path.display()),
+            source: source.into(),
+        })?;
+        Self::new(description)
     }
 
     /// With other limits of time.
