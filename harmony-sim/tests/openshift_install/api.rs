@@ -56,7 +56,7 @@ impl Api {
             axum::Router::new().fallback(move |uri: Uri| {
                 let found = served.lock().expect("no panic").get(uri.path()).cloned();
                 async move {
-                    found.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |value| Json(value).into_response())
+                    found.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |value: Value| Json(value).into_response())
                 }
             });
         let serving = tokio::spawn(async move {
