@@ -9,8 +9,10 @@
 //! `apply` writes nothing" can be counted.
 //!
 //! Read next: [`switch::openvswitch`], [`switch::cisco_ios`], [`dhcp::dnsmasq`], [`bmc::ipmi`],
-//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`], [`cluster::openshift_install`].
+//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`], [`cluster::openshift_install`],
+//! [`assets`].
 
+pub mod assets;
 pub mod bmc;
 pub mod cluster;
 pub mod dhcp;
