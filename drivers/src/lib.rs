@@ -10,8 +10,9 @@
 //!
 //! Read next: [`switch::openvswitch`], [`switch::cisco_ios`], [`dhcp::dnsmasq`], [`dns::dnsmasq`], [`bmc::ipmi`],
 //! [`bmc::redfish`], [`load_balancer::haproxy`], [`host::ssh`], [`host::discovery`], [`cluster::kubernetes`],
-//! [`cluster::openshift_install`].
+//! [`cluster::openshift_install`], [`assets`].
 
+pub mod assets;
 pub mod bmc;
 pub mod cluster;
 pub mod dhcp;

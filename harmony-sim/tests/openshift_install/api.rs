@@ -52,13 +52,12 @@ impl Api {
         let address = listener.local_addr().expect("bound");
         let answers = Arc::new(Mutex::new(BTreeMap::new()));
         let served = Arc::clone(&answers);
-        let app =
-            axum::Router::new().fallback(move |uri: Uri| {
-                let found = served.lock().expect("no panic").get(uri.path()).cloned();
-                async move {
-                    found.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |value| Json(value).into_response())
-                }
-            });
+        let app = axum::Router::new().fallback(move |uri: Uri| {
+            let found = served.lock().expect("no panic").get(uri.path()).cloned();
+            async move {
+                found.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |value: Value| Json(value).into_response())
+            }
+        });
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, service) = (acceptor.clone(), TowerToHyperService::new(app.clone()));

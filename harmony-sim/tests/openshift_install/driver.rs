@@ -106,8 +106,14 @@ async fn another_program_than_the_one_named_is_refused() {
         with(|spec| spec.program = "/nowhere/openshift-install".into()).installer_version().await.expect_err("none");
     assert!(chain(&error).ends_with("the program `/nowhere/openshift-install` is not there"), "{}", chain(&error));
     assert!(error.hint_text().is_some_and(|hint| hint.contains("okd-project/okd/releases")));
-    let error = with(|spec| spec.program = "/etc/hostname".into()).installer_version().await.expect_err("no program");
-    assert_eq!(error.hint_text(), Some("chmod +x /etc/hostname"), "{}", chain(&error));
+    let elsewhere = tempfile::tempdir().expect("folder");
+    let file = elsewhere.path().join("openshift-install");
+    std::fs::write(&file, "#!/bin/sh\n").expect("writes");
+    let mut plain = spec(&[]);
+    plain.program = file.clone();
+    let plain = OpenshiftInstall::new(plain, state.path(), WriteLog::default());
+    let error = plain.installer_version().await.expect_err("not to be run");
+    assert_eq!(error.hint_text(), Some(format!("chmod +x {}", file.display()).as_str()), "{}", chain(&error));
     assert!(std::fs::read_dir(state.path()).expect("reads").next().is_none(), "nothing is made before");
 
     let right = with(|_| ()).installer_version().await.expect("runs").sha256.to_uppercase();

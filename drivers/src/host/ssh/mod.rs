@@ -6,9 +6,9 @@
 //!
 //! Read next: `known_hosts` for what is trusted, `session` for the connection.
 
-mod key;
+pub(crate) mod key;
 pub(crate) mod known_hosts;
-mod session;
+pub(crate) mod session;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::WriteLog;
 use crate::transport::PinFileError;
 pub use key::SshKeyError;
-use known_hosts::KnownHosts;
+pub(crate) use known_hosts::KnownHosts;
 pub use session::SessionError;
 use session::{Login, Session};
 
@@ -160,7 +160,7 @@ impl Ssh {
                     self.spec.key_file.display()
                 ),
             ),
-            SessionError::Refused => {
+            SessionError::Refused | SessionError::NoFileTransfer => {
                 (FailureKind::Rejected, format!("may `{}` run commands on host {host}?", self.user(stage)))
             }
         };
