@@ -8,13 +8,18 @@
 //! 4. No disk is written that the order does not name.
 //! 5. A machine whose latest order is complete is not switched off or restarted.
 //! 6. One LAG at a time is being made across each pair of switches, and on the machines of each quorum group.
-//! 7. No output holds a secret: a boot token, a device's password.
+//! 7. No output holds a secret: a boot token, a device's password, what an installer made for a cluster's machines.
+//! 8. No machine is given a cluster's configuration that was ordered for another one.
+//! 9. No certificate is approved for a host without an order.
+//! 10. Once etcd is on a cluster's masters, no two of them are without power or network at once because of something
+//!     that Harmony did.
 
 use std::fmt;
 use std::time::Duration;
 
-use harmony_core::boot::{Order, OrderId, OrderState, compat};
+use harmony_core::boot::{Order, OrderId, OrderState, Stage, compat};
 use harmony_core::capability::PowerAction;
+use harmony_core::host::HostId;
 use harmony_core::net::{MacAddress, PortRef};
 use harmony_core::store::StoreResult;
 
@@ -42,6 +47,12 @@ pub enum Rule {
     FlipsOverlap,
     /// 7.
     SecretInOutput,
+    /// 8.
+    RoleConfigOfOther,
+    /// 9.
+    ForeignApproved,
+    /// 10.
+    QuorumAtRisk,
 }
 
 /// A rule that was broken.
@@ -86,6 +97,7 @@ impl State {
                 self.port(at).and_then(|port| port.cable).filter(|(id, _)| self.machines[*id].is_on())
             {
                 self.check_pair(id, at, now);
+                self.check_quorum(id, now);
             }
         }
     }
@@ -93,7 +105,9 @@ impl State {
     fn check_pair(&mut self, id: usize, at: &PortRef, now: Duration) {
         let Some(port) = self.port(at) else { return };
         let machine = &self.machines[id];
-        let by_harmony = port.set_by_harmony || machine.cause == Cause::Harmony;
+        // A firmware that tries the network by itself, and has a system to go on with, depends on nothing there.
+        let is_passing = matches!(machine.stage, Stage::Firmware | Stage::Ipxe) && machine.has_system();
+        let by_harmony = machine.cause == Cause::Harmony || (port.set_by_harmony && !is_passing);
         if by_harmony && !compat::compatible(machine.stage, port.mode.kind()) {
             let text = format!("{} is in {} while its port {at} is {}", machine.name, machine.stage, port.mode);
             self.violate(Rule::IncompatiblePort, now, text);
@@ -156,6 +170,13 @@ impl World {
     /// Adds a secret that no output may show: the password of a device, say.
     pub fn add_secret(&self, secret: &str) {
         self.shared.with(|state| state.know_secret(secret));
+    }
+
+    /// The secrets that no output may show, as far as the world knows them so far: for a test that looks through files
+    /// of its own.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        self.shared.with(|state| state.secrets.iter().cloned().collect())
     }
 
     /// Rule 7, for anything that Harmony put out: a plan, a log, a journal, a screen. The world knows the boot
@@ -237,6 +258,17 @@ impl Shared {
             let text = format!("{how} of {name} ({action:?}), whose order {} is complete", order.id);
             self.with(|state| state.violate(Rule::PowerOfHostInUse, now, text));
         }
+    }
+
+    /// The host that the machine with these MACs is known as.
+    pub(crate) async fn host_with(&self, macs: &[MacAddress]) -> Option<HostId> {
+        let store = self.store()?;
+        for mac in macs {
+            if let Ok(Some(host)) = store.host_by_mac(*mac).await {
+                return Some(host.id);
+            }
+        }
+        None
     }
 
     /// The latest order of the machine with these MACs.

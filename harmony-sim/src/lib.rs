@@ -27,6 +27,7 @@ pub mod openshift_install;
 mod pace;
 mod racks;
 mod random;
+mod services;
 mod spec;
 mod ssh;
 mod still_store;

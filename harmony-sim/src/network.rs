@@ -49,6 +49,10 @@ impl State {
         if end.end == NicEnd::Silent || !(port.edge || now >= link + SPANNING_TREE) {
             return false;
         }
+        // What is tagged passes only where the ports carry its VLAN.
+        if self.machines[id].vlan.is_some_and(|vlan| !self.tagged.contains(&vlan)) {
+            return false;
+        }
         let own = Some(self.network.vlan);
         match &port.mode {
             PortMode::Access { vlan } => Some(*vlan) == own,

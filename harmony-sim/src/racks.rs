@@ -58,6 +58,13 @@ impl WorldSpec {
         spec
     }
 
+    /// A rack for a cluster: a [`mixed_rack`](Self::mixed_rack) with a machine for the bootstrap and one for each master
+    /// and worker. Every machine is large enough for any of them.
+    #[must_use]
+    pub fn okd_rack(seed: u64, masters: u16, workers: u16) -> Self {
+        Self::mixed_rack(seed, 1 + masters + workers)
+    }
+
     /// A rack whose machines have one NIC on each of two switches `leaf-a` and `leaf-b` (ports
     /// `Eth1/1`…), which are an MLAG pair; half of them with firmware that does not answer LACP.
     /// The first three are a quorum group. All are off.
@@ -97,6 +104,7 @@ impl WorldSpec {
             site: "sim".to_owned(),
             epoch: EPOCH,
             vlan: 10,
+            tagged: Vec::new(),
             prefix: (Ipv4Addr::new(10, 10, 0, 0), 16),
             address: Ipv4Addr::new(10, 10, 0, 1),
             pool: AddressRange { first: Ipv4Addr::new(10, 10, 64, 0), last: Ipv4Addr::new(10, 10, 127, 255) },

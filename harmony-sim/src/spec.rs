@@ -12,6 +12,8 @@ use harmony_core::net::MacAddress;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::cluster::ClusterTiming;
+
 /// A rack and its network.
 #[derive(Debug, Clone)]
 pub struct WorldSpec {
@@ -23,6 +25,8 @@ pub struct WorldSpec {
     pub epoch: Timestamp,
     /// The provisioning VLAN, 1 to 4094.
     pub vlan: u16,
+    /// VLANs that every port carries tagged as well, and that lead to the same network.
+    pub tagged: Vec<u16>,
     /// Prefix of the provisioning network: address and length in bits.
     pub prefix: (Ipv4Addr, u8),
     /// Harmony's own address in it.
@@ -232,12 +236,20 @@ pub struct Timing {
     pub system_start: Duration,
     /// From its address to an agent that answers.
     pub agent_start: Duration,
+    /// Loading the stock live system's root file system into memory.
+    pub rootfs: Duration,
+    /// From there until its installer runs.
+    pub coreos_start: Duration,
     /// Writing the image to the disk.
     pub image: Duration,
     /// From power-on self-test to an installed system that asks for an address.
     pub disk_start: Duration,
+    /// Getting the cluster's own image at the first boot, before the restart into it.
+    pub pivot: Duration,
     /// One request to a device and its answer.
     pub device: Duration,
+    /// What happens inside a cluster.
+    pub cluster: ClusterTiming,
 }
 
 impl Default for Timing {
@@ -251,9 +263,13 @@ impl Default for Timing {
             kernel: s(3),
             system_start: s(8),
             agent_start: s(1),
+            rootfs: s(10),
+            coreos_start: s(5),
             image: s(20),
             disk_start: s(12),
+            pivot: s(60),
             device: Duration::from_millis(100),
+            cluster: ClusterTiming::default(),
         }
     }
 }

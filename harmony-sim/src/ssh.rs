@@ -14,6 +14,8 @@ use crate::world::{Shared, State};
 
 /// How long a connection attempt to an address that does not answer lasts.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Whom installed systems let in.
+const USER: &str = "core";
 
 impl State {
     /// The machine whose system answers at an address.
@@ -36,10 +38,10 @@ impl State {
         };
         let machine = &self.machines[id];
         match (&machine.running, &target.stage, machine.system()) {
-            (Running::Live { .. }, LoginStage::Live, _) => Ok(id),
+            (Running::Live { .. }, LoginStage::Live, _) if !machine.live.is_closed => Ok(id),
             (Running::System { .. }, LoginStage::Installed { order }, Some(system)) => {
                 let key = system.host_key;
-                if !system.allows_login {
+                if !system.authorized_keys.iter().any(|(user, _)| user == USER) {
                     return fail(FailureKind::Rejected, "Permission denied (publickey)");
                 }
                 if *self.pins.entry((host.clone(), *order)).or_insert(key) == key {
@@ -48,7 +50,7 @@ impl State {
                     fail(FailureKind::Rejected, "the host key is not the one that was seen first")
                 }
             }
-            (Running::Live { .. }, LoginStage::Installed { .. }, _) | (Running::System { .. }, LoginStage::Live, _) => {
+            (Running::Live { .. }, ..) | (Running::System { .. }, LoginStage::Live, _) => {
                 fail(FailureKind::Rejected, "Permission denied (publickey)")
             }
             _ => fail(FailureKind::Unreachable, "connection refused"),

@@ -21,7 +21,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use super::store;
 use crate::WriteLog;
 use crate::host::ssh::session::{Login, Session};
-use crate::host::ssh::{KnownHosts, KnownHostsError, SshKeyError, key, known_hosts_in};
+use crate::host::ssh::{KnownHosts, SshKeyError, key, known_hosts_in};
+use crate::transport::PinFileError;
 use crate::transport::ssh::SessionError;
 
 /// Name of this driver in the [`WriteLog`].
@@ -139,7 +140,7 @@ impl SftpFolder {
     }
 
     async fn open(&self, operation: &(dyn Fn() -> String + Send + Sync)) -> DeviceResult<Session> {
-        let unkept = |error: KnownHostsError| {
+        let unkept = |error: PinFileError| {
             let hint = format!("correct or remove {}", self.known.path().display());
             DeviceError::new(FailureKind::Invalid, operation()).because(error).hint(hint)
         };

@@ -19,6 +19,13 @@ pub(super) const INITRD: &str = "sim/live-initramfs.x86_64.img";
 const IMAGE: &str = "sim/metal.x86_64.raw.zst";
 /// The tree of the live environment's other flavour, CentOS Stream's installer, below `/os/`.
 pub const ANACONDA_TREE: &str = "sim/anaconda";
+/// The CoreOS build that the simulated installer installs.
+pub(crate) const SCOS_BUILD: &str = "9.0.20250411-0";
+/// Where its files are offered.
+const SCOS_MIRROR: &str = "https://mirror.sim.invalid/scos";
+/// What the initramfs says before the digest of the root file system that it wants. The real one has it in
+/// `/etc/coreos-live-want-rootfs`.
+const WANTS_ROOTFS: &str = "070701, a simulated CoreOS initramfs, wants rootfs ";
 /// A public key that fits no private key that anybody has.
 const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJT5ljrkSX1UJGsiIKmMO8TIrzNb6frbqMIqR7qUZ6Si harmony-sim";
 
@@ -61,6 +68,19 @@ pub(crate) fn install_source(server: SocketAddr) -> InstallSource {
         args: Vec::new(),
         ssh_key: SSH_KEY.to_owned(),
     }
+}
+
+/// Kernel, initramfs and root file system of a CoreOS build, as its mirror offers them: URL and contents.
+pub(crate) fn scos_files() -> [(String, Bytes); 3] {
+    let url = |name: &str| format!("{SCOS_MIRROR}/scos-{SCOS_BUILD}-live-{name}");
+    let rootfs = Bytes::from(format!("070701, the root file system of CoreOS {SCOS_BUILD}\n"));
+    let initramfs = Bytes::from(format!("{WANTS_ROOTFS}{}\n", hex(&Sha256::digest(&rootfs))));
+    [(url("kernel.x86_64"), kernel()), (url("initramfs.x86_64.img"), initramfs), (url("rootfs.x86_64.img"), rootfs)]
+}
+
+/// The digest of the root file system that an initramfs wants.
+pub(crate) fn wanted_rootfs(initramfs: &[u8]) -> Option<&str> {
+    std::str::from_utf8(initramfs).ok()?.strip_prefix(WANTS_ROOTFS).map(str::trim_end)
 }
 
 /// A digest in lower-case hex.

@@ -1,6 +1,8 @@
 //! `harmony-boot` called in place: its routes, its evidence, its refusals, without a socket, a file or a thread.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -11,10 +13,11 @@ use harmony_boot::{AgentBinary, BootConfig, BootError, Service, TftpConfig};
 use harmony_core::clock::SharedClock;
 use harmony_core::store::SharedStore;
 use harmony_templates::LiveEnvironment;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::assets::{ANACONDA_TREE, INITRD, KERNEL, asset_files, tftp_files};
 use super::{BootFiles, BootServer, NoAnswer, TftpFailure, agent_binary, files, install_source};
+use crate::services::SharedFiles;
 use crate::spec::LiveFlavour;
 
 /// TFTP's port, which nothing here listens on.
@@ -27,21 +30,41 @@ pub(super) struct InProcess {
     flavour: LiveFlavour,
     store: SharedStore,
     clock: SharedClock,
-    service: OnceCell<Service>,
+    /// What is offered besides what every world has.
+    fetched: SharedFiles,
+    private: SharedFiles,
+    /// As of which version of what is fetched it serves. It keeps nothing that is not in the store.
+    service: Mutex<Option<(u64, Arc<Service>)>>,
 }
 
 impl InProcess {
-    pub(super) fn new(address: SocketAddr, flavour: LiveFlavour, store: SharedStore, clock: SharedClock) -> Self {
-        Self { address, files: BootFiles::of(address), flavour, store, clock, service: OnceCell::new() }
+    pub(super) fn new(
+        address: SocketAddr,
+        flavour: LiveFlavour,
+        store: SharedStore,
+        clock: SharedClock,
+        fetched: SharedFiles,
+        private: SharedFiles,
+    ) -> Self {
+        let files = BootFiles::of(address);
+        Self { address, files, flavour, store, clock, fetched, private, service: Mutex::new(None) }
     }
 
-    /// The server. A store that cannot be read yet is asked again with the next request.
-    async fn service(&self) -> Result<&Service, BootError> {
-        let start = || Service::new(self.config(), self.store.clone(), self.clock.clone());
-        self.service.get_or_try_init(start).await
+    /// The server. A store that cannot be read yet is asked again with the next request; when there are new files to
+    /// offer, it starts anew.
+    async fn service(&self) -> Result<Arc<Service>, BootError> {
+        let mut running = self.service.lock().await;
+        let (fetched, version) = self.fetched.all();
+        if let Some((_, service)) = running.as_ref().filter(|(of, _)| *of == version) {
+            return Ok(Arc::clone(service));
+        }
+        let config = self.config(fetched);
+        let service = Arc::new(Service::new(config, self.store.clone(), self.clock.clone()).await?);
+        *running = Some((version, Arc::clone(&service)));
+        Ok(service)
     }
 
-    fn config(&self) -> BootConfig {
+    fn config(&self, fetched: BTreeMap<String, Bytes>) -> BootConfig {
         let live = match self.flavour {
             LiveFlavour::Initramfs => {
                 LiveEnvironment::Initramfs { kernel: KERNEL.to_owned(), initrd: INITRD.to_owned() }
@@ -53,13 +76,13 @@ impl InProcess {
             http: self.address,
             tftp: Some(TftpConfig { listen, root: files(tftp_files()) }),
             base_url: None,
-            assets: files(asset_files()),
+            assets: files(asset_files().into_iter().chain(fetched)),
             agent: AgentBinary::Memory(agent_binary()),
             authorized_keys: install_source(self.address).ssh_key,
             live,
             live_args: Vec::new(),
             agent_token: None,
-            private: None,
+            private: Some(Arc::new(self.private.clone())),
         }
     }
 }

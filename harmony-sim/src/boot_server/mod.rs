@@ -24,10 +24,11 @@ use harmony_core::store::SharedStore;
 use harmony_templates::urls;
 
 pub use assets::{ANACONDA_TREE, agent_binary, asset_files, tftp_files};
-pub(crate) use assets::{hex, install_source};
+pub(crate) use assets::{SCOS_BUILD, hex, install_source, scos_files, wanted_rootfs};
 use in_process::InProcess;
 use wired::Wired;
 
+use crate::services::SharedFiles;
 use crate::spec::LiveFlavour;
 use crate::world::World;
 
@@ -105,14 +106,16 @@ pub(crate) trait BootServer: Send + Sync {
 /// The boot server that machines ask, if there is one.
 pub(crate) type SharedBootServer = Arc<dyn BootServer>;
 
-/// The boot server of a world in process, on a store.
+/// The boot server of a world in process, on a store: with files that were fetched for it, and private ones.
 pub(crate) fn in_process(
     server: SocketAddr,
     flavour: LiveFlavour,
     store: SharedStore,
     clock: SharedClock,
+    files: (SharedFiles, SharedFiles),
 ) -> SharedBootServer {
-    Arc::new(InProcess::new(server, flavour, store, clock))
+    let (fetched, private) = files;
+    Arc::new(InProcess::new(server, flavour, store, clock, fetched, private))
 }
 
 impl World {

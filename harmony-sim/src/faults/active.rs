@@ -20,22 +20,22 @@ const FLAP_PERIOD: Duration = Duration::from_secs(30);
 /// The faults in force.
 pub(crate) struct Faults {
     next: u64,
-    active: Vec<Active>,
+    pub(super) active: Vec<Active>,
     /// Whether Harmony is to be killed now.
     pub(crate) kill: watch::Sender<bool>,
 }
 
-struct Active {
+pub(super) struct Active {
     id: u64,
-    fault: Fault,
+    pub(super) fault: Fault,
     since: Duration,
     /// What it could have struck.
     seen: Cell<u32>,
-    fired: Cell<u32>,
+    pub(super) fired: Cell<u32>,
 }
 
 impl Active {
-    fn fire(&self) {
+    pub(super) fn fire(&self) {
         self.fired.set(self.fired.get() + 1);
     }
 
@@ -204,12 +204,12 @@ impl Faults {
         (now >= up).then_some(up)
     }
 
-    fn strikes(&self, is_it: impl Fn(&Active) -> bool) -> bool {
+    pub(super) fn strikes(&self, is_it: impl Fn(&Active) -> bool) -> bool {
         self.find(|active| is_it(active).then_some(())).is_some()
     }
 
     /// The first fault that strikes, counted.
-    fn find<T>(&self, of: impl Fn(&Active) -> Option<T>) -> Option<T> {
+    pub(super) fn find<T>(&self, of: impl Fn(&Active) -> Option<T>) -> Option<T> {
         self.active.iter().find_map(|active| {
             let struck = of(active)?;
             active.fire();
@@ -233,7 +233,7 @@ impl State {
             Fault::FlappingLink { machine, nic } => {
                 self.machine_named(machine).is_some_and(|id| *nic < self.machines[id].nics.len())
             }
-            _ => false,
+            fault => self.begin_in_clusters(fault, now),
         };
         if is_done && let Some(active) = self.faults.active.last() {
             active.fire();
@@ -258,7 +258,7 @@ impl State {
                 }
             }
             Fault::ControllerKilled { .. } => drop(self.faults.kill.send_replace(false)),
-            _ => {}
+            fault => self.end_in_clusters(fault, now),
         }
     }
 

@@ -4,10 +4,12 @@
 //! what faults are called, `pick` for how a seed chooses a victim.
 
 mod active;
+mod cluster;
 mod name;
 mod pick;
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use jiff::SignedDuration;
 pub(crate) use active::Faults;
 pub use name::{FaultName, UnknownFault};
 
+use crate::cluster::Foreign;
 use crate::world::Shared;
 
 /// Something that goes wrong.
@@ -122,6 +125,39 @@ pub enum Fault {
         machine: String,
         /// What it says.
         reason: String,
+    },
+    /// The bootstrap of every cluster pulls its images for ever.
+    BootstrapNeverServes,
+    /// A machine hangs at its first boot from disk, until somebody restarts it; then it hangs again.
+    FirstBootHangs {
+        /// The machine.
+        machine: String,
+    },
+    /// Every machine config server answers 404, which a machine takes as final.
+    MachineConfigMissing,
+    /// The certificates in Ignition files are over their time: who has none of its own yet is refused.
+    CertificatesExpired,
+    /// Somebody who is no host of ours asks a cluster for a certificate, once its bootstrap is complete.
+    ForeignRequest {
+        /// What is foreign about it.
+        foreign: Foreign,
+    },
+    /// A cluster operator says that it is degraded.
+    OperatorDegraded {
+        /// Which.
+        operator: String,
+    },
+    /// The load balancer's checks of servers on a machine fail.
+    BalancerLoses {
+        /// The machine.
+        machine: String,
+    },
+    /// The DNS server gives an old address.
+    StaleDns {
+        /// What the names begin with.
+        name: String,
+        /// The address.
+        address: Ipv4Addr,
     },
     /// The clock that Harmony reads jumps; time passes as before.
     ClockJump {

@@ -71,6 +71,22 @@ names! {
     BrokenAgent = "broken-agent",
     /// An agent pretends to be another machine.
     LyingAgent = "lying-agent",
+    /// A bootstrap never serves.
+    SilentBootstrap = "silent-bootstrap",
+    /// A machine hangs at its first boot.
+    HangingFirstBoot = "hanging-first-boot",
+    /// Machine config servers answer 404.
+    MissingMachineConfig = "missing-machine-config",
+    /// Certificates in Ignition files have expired.
+    ExpiredCertificates = "expired-certificates",
+    /// Somebody foreign asks for a certificate.
+    ForeignRequest = "foreign-request",
+    /// An operator is degraded.
+    DegradedOperator = "degraded-operator",
+    /// The load balancer loses a server.
+    LostServer = "lost-server",
+    /// The DNS server gives an old address.
+    StaleDns = "stale-dns",
     /// The controller's clock jumps.
     ClockJump = "clock-jump",
     /// The controller is killed.
@@ -82,7 +98,31 @@ impl FaultName {
     /// report again, or to be assigned again.
     #[must_use]
     pub const fn needs_person(self) -> bool {
-        matches!(self, Self::VanishedDisk | Self::LyingAgent | Self::FailedInstall)
+        matches!(
+            self,
+            Self::VanishedDisk
+                | Self::LyingAgent
+                | Self::FailedInstall
+                | Self::HangingFirstBoot
+                | Self::MissingMachineConfig
+                | Self::ForeignRequest
+        )
+    }
+
+    /// Whether it strikes clusters alone.
+    #[must_use]
+    pub const fn is_of_clusters(self) -> bool {
+        matches!(
+            self,
+            Self::SilentBootstrap
+                | Self::HangingFirstBoot
+                | Self::MissingMachineConfig
+                | Self::ExpiredCertificates
+                | Self::ForeignRequest
+                | Self::DegradedOperator
+                | Self::LostServer
+                | Self::StaleDns
+        )
     }
 }
 
@@ -140,6 +180,14 @@ impl Fault {
                 FaultName::LyingAgent
             }
             Self::Agent { .. } => FaultName::BrokenAgent,
+            Self::BootstrapNeverServes => FaultName::SilentBootstrap,
+            Self::FirstBootHangs { .. } => FaultName::HangingFirstBoot,
+            Self::MachineConfigMissing => FaultName::MissingMachineConfig,
+            Self::CertificatesExpired => FaultName::ExpiredCertificates,
+            Self::ForeignRequest { .. } => FaultName::ForeignRequest,
+            Self::OperatorDegraded { .. } => FaultName::DegradedOperator,
+            Self::BalancerLoses { .. } => FaultName::LostServer,
+            Self::StaleDns { .. } => FaultName::StaleDns,
             Self::ClockJump { .. } => FaultName::ClockJump,
             Self::ControllerKilled { .. } => FaultName::KilledController,
         }

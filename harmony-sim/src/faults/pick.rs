@@ -4,6 +4,7 @@ use harmony_core::boot::Stage;
 use jiff::SignedDuration;
 
 use super::{AgentReply, Fault, FaultName, WriteFault};
+use crate::cluster::Foreign;
 use crate::random::Random;
 use crate::spec::WorldSpec;
 
@@ -72,6 +73,28 @@ impl Fault {
                 let lies = [AgentReply::OtherSerial, AgentReply::OtherMac, AgentReply::OtherPort];
                 Some(Self::Agent { machine: machine?, reply: lies[random.pick(3)] })
             }
+            FaultName::SilentBootstrap => Some(Self::BootstrapNeverServes),
+            FaultName::HangingFirstBoot => Some(Self::FirstBootHangs { machine: machine? }),
+            FaultName::MissingMachineConfig => Some(Self::MachineConfigMissing),
+            FaultName::ExpiredCertificates => Some(Self::CertificatesExpired),
+            FaultName::ForeignRequest => {
+                let foreign = [
+                    Foreign::Node,
+                    Foreign::CommonName,
+                    Foreign::Organisation,
+                    Foreign::DnsName,
+                    Foreign::Address,
+                    Foreign::User,
+                ];
+                Some(Self::ForeignRequest { foreign: foreign[random.pick(foreign.len())] })
+            }
+            FaultName::DegradedOperator => {
+                let operators = ["authentication", "ingress", "monitoring", "network"];
+                Some(Self::OperatorDegraded { operator: operators[random.pick(operators.len())].to_owned() })
+            }
+            FaultName::LostServer => Some(Self::BalancerLoses { machine: machine? }),
+            // An address that was somebody's once, and is nobody's now.
+            FaultName::StaleDns => Some(Self::StaleDns { name: "api".to_owned(), address: world.pool.last }),
             FaultName::ClockJump => {
                 let by = [SignedDuration::from_hours(5), SignedDuration::from_mins(-90)][random.pick(2)];
                 Some(Self::ClockJump { by })

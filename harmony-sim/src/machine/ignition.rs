@@ -1,20 +1,23 @@
-//! What an Ignition file makes of a system at its first boot: hostname, users, NetworkManager's connections.
+//! What an Ignition file makes of a system at its first boot: hostname, users, NetworkManager's connections, services;
+//! and the other files that it names, which are fetched by `first_boot`.
 //!
 //! Reads like the real one: a version that it does not know, or contents that cannot be had, and the system does not
 //! come up; a key that it does not know is passed over. Knows nothing of how Harmony writes these files.
-//! Source: Ignition `docs/configuration-v3_5.md`, `config/v3_5/types/file.go`; RFC 2397 for data URLs;
-//! nm-settings-keyfile(5).
+//! Source: Ignition `docs/configuration-v3_5.md`, `config/v3_5/types/file.go`, `config/merge`; RFC 2397 for data URLs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use flate2::read::GzDecoder;
+use harmony_core::cluster::NodeKind;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use sha2::{Digest, Sha256, Sha512};
 
-use super::{Bond, Machine};
+use super::Machine;
+use super::keyfiles::{self, Keyfile};
+use super::link::Link;
 use crate::boot_server::hex;
 
 /// Where NetworkManager looks for connections.
@@ -24,17 +27,27 @@ const MAX_CONTENTS_BYTES: u64 = 16 << 20;
 /// Largest mode of a file.
 const MAX_MODE: u64 = 0o7777;
 
-/// What an answer file makes of the system.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a file makes of the system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Ignition {
-    pub(super) hostname: Option<String>,
-    /// Users with their public keys.
-    pub(super) authorized_keys: Vec<(String, String)>,
-    /// NetworkManager's connections: sections, each with its keys.
-    keyfiles: Vec<Keyfile>,
+    /// Where the configs are that it is merged with, in order.
+    pub(super) merge: Vec<String>,
+    /// Certificates that are believed when they are fetched.
+    authorities: Vec<Vec<u8>>,
+    /// Files, by path.
+    files: BTreeMap<String, File>,
+    /// Public keys, by user.
+    keys: BTreeMap<String, Vec<String>>,
+    /// Units of systemd that are enabled, with their text.
+    units: BTreeMap<String, String>,
 }
 
-type Keyfile = BTreeMap<String, BTreeMap<String, String>>;
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct File {
+    mode: Option<u64>,
+    contents: Vec<u8>,
+}
 
 impl Ignition {
     /// Reads a file, or says why a system that finds it stops.
@@ -43,75 +56,108 @@ impl Ignition {
         ignition_config::Config::parse_slice(bytes).map_err(|error| format!("the config is not valid: {error}"))?;
         // The fields that are read here are the same in all of them.
         let json: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let config = &json["ignition"]["config"];
-        if config["merge"].as_array().is_some_and(|merge| !merge.is_empty()) || config["replace"]["source"].is_string()
-        {
-            return Err("a config that names others is not simulated".to_owned());
+        if json["ignition"]["config"]["replace"]["source"].is_string() {
+            return Err("a config that another one replaces is not simulated".to_owned());
         }
-        let (mut paths, mut files) = (BTreeSet::new(), Vec::new());
+        let mut read = Self { merge: sources(&json["ignition"]["config"]["merge"]), ..Self::default() };
+        for source in sources(&json["ignition"]["security"]["tls"]["certificateAuthorities"]) {
+            read.authorities.push(data_url(&source).ok_or("a certificate authority is no data URL that can be read")?);
+        }
         for entry in json["storage"]["files"].as_array().into_iter().flatten() {
             let path = entry["path"].as_str().unwrap_or_default();
-            if !path.starts_with('/') || !paths.insert(path) {
+            if !path.starts_with('/') || read.files.contains_key(path) {
                 return Err(format!("the config is not valid: path `{path}` is not absolute, or there twice"));
             }
-            if entry["mode"].as_u64().is_some_and(|mode| mode > MAX_MODE) {
+            let mode = entry["mode"].as_u64();
+            if mode.is_some_and(|mode| mode > MAX_MODE) {
                 return Err(format!("the config is not valid: illegal mode of `{path}`"));
             }
             let contents = contents(&entry["contents"]).map_err(|why| format!("failed to create `{path}`: {why}"))?;
-            files.push((path, entry["mode"].as_u64(), contents));
+            read.files.insert(path.to_owned(), File { mode, contents });
         }
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let hostname = files.iter().find(|(path, ..)| *path == "/etc/hostname").map(|(.., bytes)| text(bytes));
-        // NetworkManager takes only what nobody else can read. Source: nm-settings-keyfile(5).
-        let is_private = |mode: Option<u64>| mode.is_some_and(|mode| mode & 0o077 == 0);
-        let keyfiles = files.iter().filter(|(path, mode, _)| path.starts_with(CONNECTIONS) && is_private(*mode));
-        let users = json["passwd"]["users"].as_array().into_iter().flatten();
-        let keys = |user: &Value| {
+        for user in json["passwd"]["users"].as_array().into_iter().flatten() {
+            let keys = user["sshAuthorizedKeys"].as_array().into_iter().flatten().filter_map(Value::as_str);
             let name = user["name"].as_str().unwrap_or_default().to_owned();
-            let keys = user["sshAuthorizedKeys"].as_array().cloned().unwrap_or_default();
-            keys.into_iter().filter_map(move |key| Some((name.clone(), key.as_str()?.to_owned())))
-        };
-        Ok(Self {
-            hostname: hostname.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
-            authorized_keys: users.flat_map(keys).collect(),
-            keyfiles: keyfiles.map(|(.., bytes)| keyfile(&text(bytes))).collect(),
-        })
+            read.keys.entry(name).or_default().extend(keys.map(str::to_owned));
+        }
+        for unit in json["systemd"]["units"].as_array().into_iter().flatten() {
+            if unit["enabled"].as_bool() == Some(true) {
+                let name = unit["name"].as_str().unwrap_or_default().to_owned();
+                read.units.insert(name, unit["contents"].as_str().unwrap_or_default().to_owned());
+            }
+        }
+        Ok(read)
     }
 
-    /// Whether it says anything of the network.
-    pub(super) fn has_keyfiles(&self) -> bool {
-        !self.keyfiles.is_empty()
+    /// The same with a config that it names: of the same file or unit, that one's counts; keys come together.
+    pub(super) fn merged(mut self, child: Self) -> Self {
+        self.files.extend(child.files);
+        self.units.extend(child.units);
+        for (user, keys) in child.keys {
+            let own = self.keys.entry(user).or_default();
+            let new: Vec<String> = keys.into_iter().filter(|key| !own.contains(key)).collect();
+            own.extend(new);
+        }
+        self
     }
 
-    /// The bond that its keyfiles make, if they make one.
-    pub(super) fn bond(&self, machine: &Machine) -> Option<Bond> {
-        let get = |file: &Keyfile, section: &str, key: &str| file.get(section)?.get(key).cloned();
-        let is_bond = |file: &&Keyfile| {
-            get(file, "connection", "type").as_deref() == Some("bond")
-                && matches!(get(file, "bond", "mode").as_deref(), Some("802.3ad" | "4"))
-        };
-        let file = self.keyfiles.iter().find(is_bond)?;
-        let name = get(file, "connection", "interface-name")?;
-        let uuid = get(file, "connection", "uuid");
-        let is_port = |file: &&Keyfile| {
-            let of = get(file, "connection", "controller").or_else(|| get(file, "connection", "master"));
-            of.is_some() && (of.as_ref() == Some(&name) || of == uuid)
-        };
-        let nic = |file: &Keyfile| {
-            let mac = ["ethernet", "802-3-ethernet"].iter().find_map(|section| get(file, section, "mac-address"));
-            let mac = mac.map(|mac| mac.parse().ok());
-            let interface = get(file, "connection", "interface-name");
-            machine.nics.iter().position(|nic| match mac {
-                Some(mac) => mac == Some(nic.mac),
-                None => interface.as_ref() == Some(&nic.name),
-            })
-        };
-        let mut members: Vec<usize> = self.keyfiles.iter().filter(is_port).filter_map(nic).collect();
-        members.sort_unstable();
-        let cloned = ["ethernet", "802-3-ethernet"].iter().find_map(|section| get(file, section, "cloned-mac-address"));
-        let mac = cloned.and_then(|mac| mac.parse().ok()).or_else(|| Some(machine.nics[*members.first()?].mac))?;
-        Some(Bond { name, mac, members })
+    /// The host name that it gives.
+    pub(super) fn hostname(&self) -> Option<String> {
+        let file = self.files.get("/etc/hostname")?;
+        let name = String::from_utf8_lossy(&file.contents).trim().to_owned();
+        (!name.is_empty()).then_some(name)
     }
+
+    /// Users, with a public key each.
+    pub(super) fn authorized_keys(&self) -> Vec<(String, String)> {
+        let of = |(user, keys): (&String, &Vec<String>)| {
+            keys.iter().map(|key| (user.clone(), key.clone())).collect::<Vec<_>>()
+        };
+        self.keys.iter().flat_map(of).collect()
+    }
+
+    /// The link that its keyfiles make. None if it has none; then the kernel's arguments count.
+    pub(super) fn link(&self, machine: &Machine) -> Option<Option<Link>> {
+        let files: Vec<Keyfile> = self.keyfiles().map(|text| Keyfile::read(&text)).collect();
+        (!files.is_empty()).then(|| keyfiles::link(&files.iter().collect::<Vec<_>>(), machine))
+    }
+
+    /// NetworkManager takes only what nobody else can read. Source: nm-settings-keyfile(5).
+    fn keyfiles(&self) -> impl Iterator<Item = String> {
+        let is_private = |file: &File| file.mode.is_some_and(|mode| mode & 0o077 == 0);
+        let files = self.files.iter().filter(move |(path, file)| path.starts_with(CONNECTIONS) && is_private(file));
+        files.map(|(_, file)| String::from_utf8_lossy(&file.contents).into_owned())
+    }
+
+    /// Certificates that it believes: its own, and the root of the cluster that it brings with it.
+    pub(super) fn authorities(&self) -> Vec<Vec<u8>> {
+        let root = self.files.get("/opt/openshift/tls/root-ca.crt").map(|file| file.contents.clone());
+        self.authorities.iter().cloned().chain(root).collect()
+    }
+
+    /// What it makes of the machine in a cluster, if it makes it part of one.
+    ///
+    /// Source: installer `data/data/bootstrap/systemd`; machine-config-operator `templates/{master,worker}/01-*-kubelet`.
+    pub(super) fn node(&self) -> Option<NodeKind> {
+        if self.units.contains_key("bootkube.service") && self.files.contains_key("/usr/local/bin/bootkube.sh") {
+            return Some(NodeKind::Bootstrap);
+        }
+        let kubelet = self.units.get("kubelet.service")?;
+        let is_master = kubelet.contains("node-role.kubernetes.io/master");
+        Some(if is_master { NodeKind::Master } else { NodeKind::Worker })
+    }
+
+    /// Whether the system restarts once when it has put the cluster's own image in its place.
+    /// Source: machine-config-operator `templates/common/_base/units/machine-config-daemon-firstboot.service.yaml`.
+    pub(super) fn pivots(&self) -> bool {
+        self.units.contains_key("machine-config-daemon-firstboot.service")
+    }
+}
+
+/// What the entries of a list name as their sources.
+fn sources(list: &Value) -> Vec<String> {
+    let entries = list.as_array().into_iter().flatten();
+    entries.filter_map(|entry| entry["source"].as_str()).map(str::to_owned).collect()
 }
 
 /// The contents of a file: decoded, unpacked and compared with their digest.
@@ -138,23 +184,10 @@ fn contents(resource: &Value) -> Result<Vec<u8>, String> {
 }
 
 /// The contents of a `data:` URL. Source: RFC 2397 section 2.
-fn data_url(url: &str) -> Option<Vec<u8>> {
+pub(super) fn data_url(url: &str) -> Option<Vec<u8>> {
     let (header, data) = url.strip_prefix("data:")?.split_once(',')?;
     let bytes: Vec<u8> = percent_decode_str(data).collect();
     if header.ends_with(";base64") { BASE64_STANDARD.decode(bytes).ok() } else { Some(bytes) }
-}
-
-fn keyfile(text: &str) -> Keyfile {
-    let mut file = Keyfile::new();
-    let mut section = String::new();
-    for line in text.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            name.clone_into(&mut section);
-        } else if let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
-            file.entry(section.clone()).or_default().insert(key.trim().to_owned(), value.trim().to_owned());
-        }
-    }
-    file
 }
 
 #[cfg(test)]
@@ -166,11 +199,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::spec::WorldSpec;
-
-    fn machine() -> Machine {
-        Machine::new(WorldSpec::rack(1, 1).hosts.remove(0)).expect("valid")
-    }
 
     fn encoded(text: &str) -> String {
         let encoded = percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
@@ -187,20 +215,36 @@ mod tests {
     }
 
     #[test]
-    fn keyfiles_make_a_bond_by_mac_or_by_name() {
-        let bond = "[connection]\nid=bond0\ntype=bond\ninterface-name=bond0\n[ethernet]\ncloned-mac-address=52:54:00:00:01:01\n[bond]\nmode=802.3ad\n";
-        let by_mac = "[connection]\ntype=ethernet\ncontroller=bond0\nport-type=bond\n[ethernet]\nmac-address=52:54:00:00:01:01\n";
-        let by_name = "[connection]\ntype=ethernet\ninterface-name=eth1\nmaster=bond0\nslave-type=bond\n";
-        let of = |mode: u32, bond: &str| {
-            let file =
-                |(at, text): (usize, &str)| file(&format!("{CONNECTIONS}{at}.nmconnection"), mode, &encoded(text));
-            let files: Vec<Value> = [bond, by_mac, by_name].into_iter().enumerate().map(file).collect();
-            ignition(&files).expect("valid")
-        };
-        let made = of(0o600, bond).bond(&machine()).expect("a bond");
-        assert_eq!((made.name.as_str(), made.mac, made.members), ("bond0", machine().nics[0].mac, vec![0, 1]));
-        assert_eq!(of(0o600, &bond.replace("802.3ad", "balance-rr")).bond(&machine()), None);
-        assert!(!of(0o644, bond).has_keyfiles(), "NetworkManager passes over what others can read");
+    fn keyfiles_that_others_can_read_are_passed_over() {
+        let path = format!("{CONNECTIONS}eth0.nmconnection");
+        let of = |mode| ignition(&[file(&path, mode, &encoded("[connection]\ntype=ethernet\n"))]).expect("valid");
+        assert_eq!((of(0o600).keyfiles().count(), of(0o644).keyfiles().count()), (1, 0));
+    }
+
+    #[test]
+    fn what_a_config_names_counts_and_keys_come_together() {
+        let unit = |text: &str| json!([{"name": "kubelet.service", "enabled": true, "contents": text}]);
+        let read = |json: Value| Ignition::read(json.to_string().as_bytes()).expect("valid");
+        let user = |keys: &[&str]| json!({"users": [{"name": "core", "sshAuthorizedKeys": keys}]});
+        let parent = read(json!({
+            "ignition": {"version": "3.2.0", "config": {"merge": [{"source": "https://api-int.c.d:22623/config/master"}]}},
+            "storage": {"files": [file("/etc/hostname", 0o644, "data:,m-0"), file("/etc/x", 0o644, "data:,parent")]},
+            "passwd": user(&["a", "b"]),
+        }));
+        assert_eq!(
+            (parent.node(), parent.merge.as_slice()),
+            (None, &["https://api-int.c.d:22623/config/master".to_owned()][..])
+        );
+        let child = read(json!({
+            "ignition": {"version": "3.5.0"},
+            "storage": {"files": [file("/etc/x", 0o644, "data:,child")]},
+            "passwd": user(&["b", "c"]),
+            "systemd": {"units": unit("--node-labels=node-role.kubernetes.io/master")},
+        }));
+        let merged = parent.merged(child);
+        assert_eq!((merged.hostname().as_deref(), merged.node()), (Some("m-0"), Some(NodeKind::Master)));
+        assert_eq!(merged.files["/etc/x"].contents, b"child");
+        assert_eq!(merged.keys["core"], ["a", "b", "c"]);
     }
 
     #[test]
@@ -218,7 +262,7 @@ mod tests {
         ];
         for contents in contents {
             let read = ignition(&[json!({"path": "/etc/hostname", "contents": contents})]).expect("valid");
-            assert_eq!(read.hostname.as_deref(), Some("master-0"), "{contents}");
+            assert_eq!(read.hostname().as_deref(), Some("master-0"), "{contents}");
         }
         let refused = [
             json!({"source": "data:;base64,%%%"}),
@@ -249,7 +293,7 @@ mod tests {
     fn users_have_their_keys() {
         let text =
             r#"{"ignition":{"version":"3.2.0"},"passwd":{"users":[{"name":"core","sshAuthorizedKeys":["a","b"]}]}}"#;
-        let keys = Ignition::read(text.as_bytes()).expect("valid").authorized_keys;
+        let keys = Ignition::read(text.as_bytes()).expect("valid").authorized_keys();
         assert_eq!(keys, [("core".to_owned(), "a".to_owned()), ("core".to_owned(), "b".to_owned())]);
     }
 }

@@ -8,26 +8,28 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use bytes::Bytes;
 use harmony_core::boot::OrderId;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::cmdline::Args;
 use super::fetch::Client;
-use super::ignition::Ignition;
-use super::{Life, Machine, System};
+use super::link::Link;
+use super::system::{FirstBoot, System};
+use super::{Life, Machine};
 use crate::world::DiskWrite;
 
 /// What a live environment takes to shut down; until then it answers.
-const SHUT_DOWN: Duration = Duration::from_millis(1500);
+pub(super) const SHUT_DOWN: Duration = Duration::from_millis(1500);
 /// What the installer waits before it restarts after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// Pauses between attempts: doubled each time, to at most the second.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// Why an installation is given up: a word for the server, a sentence for the console.
-struct Failure {
+pub(super) struct Failure {
     word: String,
-    sentence: String,
+    pub(super) sentence: String,
 }
 
 fn fail<T>(word: &str, sentence: impl Into<String>) -> Result<T, Failure> {
@@ -84,7 +86,7 @@ impl Life {
         self.progress(client, args, "image-written").await;
         // Whoever pulled the disk in the meantime took the image with it.
         let disk = self.find_disk(args)?;
-        self.finish_disk(disk, order, args, &answer_file);
+        self.finish_disk(disk, order, args, answer_file);
         self.progress(client, args, "install-done").await;
         Ok(())
     }
@@ -110,7 +112,7 @@ impl Life {
     }
 
     /// The first bytes of the disk are cleared: half written, it is neither the old system nor the new one.
-    async fn clear(&mut self, disk: usize, order: &OrderId) {
+    pub(super) async fn clear(&mut self, disk: usize, order: &OrderId) {
         let at = self.world.now();
         self.world.check_disk_write(self.id, disk, order).await;
         self.world.with(|state| {
@@ -149,33 +151,21 @@ impl Life {
     }
 
     /// The answer file lies on the disk, and the disk can be started from.
-    fn finish_disk(&mut self, disk: usize, order: OrderId, args: Args<'_>, answer: &[u8]) {
+    pub(super) fn finish_disk(&mut self, disk: usize, order: OrderId, args: Args<'_>, config: Bytes) {
         let host_key = self.random.next();
-        let ignition = Ignition::read(answer);
+        let first_boot = Some(FirstBoot { config, args: args.for_first_boot() });
         self.world.with(|state| {
             let machine = &mut state.machines[self.id];
-            let from_args = args.bond(machine).and_then(Result::ok);
-            let system = match ignition {
-                Ok(ignition) => {
-                    // Only a system without keyfiles of its own keeps the installer's network.
-                    // Source: fedora-coreos-config `coreos-teardown-initramfs.sh`.
-                    let bond = if ignition.has_keyfiles() { ignition.bond(machine) } else { from_args };
-                    let hostname = ignition.hostname.clone().unwrap_or_else(|| "localhost".to_owned());
-                    let allows_login = !ignition.authorized_keys.is_empty();
-                    let authorized_keys = ignition.authorized_keys;
-                    System { order, hostname, bond, host_key, allows_login, authorized_keys, refusal: None }
-                }
-                Err(refusal) => System {
-                    order,
-                    hostname: "localhost".to_owned(),
-                    bond: None,
-                    host_key,
-                    allows_login: false,
-                    authorized_keys: Vec::new(),
-                    refusal: Some(refusal),
-                },
-            };
-            machine.disks[disk].system = Some(system);
+            machine.disks[disk].system = Some(System {
+                order,
+                hostname: "localhost".to_owned(),
+                link: Link::plain(0),
+                host_key,
+                authorized_keys: Vec::new(),
+                first_boot,
+                member: None,
+                pivots: false,
+            });
             machine.installs += 1;
         });
     }
@@ -190,7 +180,7 @@ impl Life {
 }
 
 /// The disk that a command line names, if it has the serial that it says.
-fn find_disk(args: Args<'_>, machine: &Machine) -> Result<usize, Failure> {
+pub(super) fn find_disk(args: Args<'_>, machine: &Machine) -> Result<usize, Failure> {
     let device = args.get("coreos.inst.install_dev").unwrap_or_default();
     let is_it = |disk: &super::Disk| {
         let is_named =
@@ -210,12 +200,12 @@ fn find_disk(args: Args<'_>, machine: &Machine) -> Result<usize, Failure> {
 }
 
 /// Whether what a server says may have passed by the next attempt. Source: coreos-installer `src/source.rs`.
-fn is_passing(status: StatusCode) -> bool {
+pub(super) fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// The order in `http://…/answer/HOST/NUMBER/TOKEN`.
-fn order_of(url: &str) -> Option<OrderId> {
+pub(super) fn order_of(url: &str) -> Option<OrderId> {
     let (_, path) = url.split_once("/answer/")?;
     let (order, _) = path.rsplit_once('/')?;
     order.parse().ok()

@@ -20,6 +20,9 @@ const WATCHDOG: Duration = Duration::from_secs(600);
 /// What a firmware does when nothing boots: it tries again.
 const NOTHING_BOOTS: Duration = Duration::from_secs(5);
 
+/// What fits on a screen.
+const CONSOLE_LINES: usize = 25;
+
 /// The task of one machine.
 pub(crate) struct Life {
     pub(super) world: Arc<Shared>,
@@ -63,6 +66,7 @@ impl Life {
                 state.fall_silent(self.id, now);
                 state.relink(self.id, now);
                 state.machines[self.id].in_post = true;
+                state.machines[self.id].console.clear();
             });
             // UEFI takes its time, here as in the lab.
             let firmware = self.world.with(|state| state.machines[self.id].firmware);
@@ -130,8 +134,15 @@ impl Life {
         self.world.sleep(time).await;
     }
 
-    /// Adds a line to the log.
+    /// Adds a line to the log, and to what the machine's screen shows.
     pub(super) fn note(&self, text: &str) {
         self.world.note(&format!("{}: {text}", self.name));
+        self.world.with(|state| {
+            let console = &mut state.machines[self.id].console;
+            if console.len() == CONSOLE_LINES {
+                console.pop_front();
+            }
+            console.push_back(text.to_owned());
+        });
     }
 }

@@ -1,19 +1,21 @@
 //! What a kernel does that iPXE has started: the live environment, by its command line.
 //!
-//! `coreos.inst.*` makes it an installer (`install`), `inst.ks=` makes it Anaconda (`anaconda`), otherwise it is the
-//! initramfs that holds the inventory agent. It connects by the bond or the NIC that the command line names.
+//! `coreos.inst.*` makes it an installer: the stock one (`coreos`), or with an image and progress of its own the lab's
+//! (`install`). `inst.ks=` makes it Anaconda (`anaconda`), otherwise it is the initramfs that holds the inventory agent. It
+//! connects by the link that the command line names.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use harmony_core::boot::Stage;
+use bytes::Bytes;
 use harmony_core::report::AGENT_PORT;
 use harmony_core::report::v1::{ANNOUNCE_SCHEMA, Announcement};
 
 use super::cmdline::Args;
 use super::fetch::Client;
 use super::life::Booted;
-use super::{Life, LiveStart, NicEnd, Running, report};
+use super::link::Link;
+use super::{Life, LiveStart, Running, report};
 use crate::ipxe::{Loaded, Platform};
 
 /// A running system's pause between two attempts to get an address.
@@ -29,21 +31,28 @@ const ANNOUNCE_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Durati
 impl Life {
     /// A kernel runs, with what was loaded beside it. Comes back when the machine is to restart.
     pub(super) async fn start_kernel(&mut self, loaded: &Loaded, platform: Platform, nic: usize) -> Booted {
-        let Some(_) = loaded.initramfs(platform) else {
+        let Some(initramfs) = loaded.initramfs(platform) else {
             self.leave();
             return self.stuck("kernel panic: no initramfs that its command line names was loaded").await;
         };
+        let initramfs: Vec<Bytes> = initramfs.into_iter().map(|image| image.data.clone()).collect();
         let line = loaded.cmdline.expose();
         let args = Args::of(line);
         self.learn_secrets(args);
-        if let Err(reason) = self.connect(args, line, nic) {
-            return self.stuck(&format!("live environment: {reason}; waits for a network card")).await;
-        }
+        let link = match self.connect(args, line, nic) {
+            Ok(link) => link,
+            Err(why) => return self.stuck(&format!("live environment: {why}; waits for a network card")).await,
+        };
         self.wait(self.world.timing.system_start).await;
-        let address = self.live_address().await;
+        let address = self.link_address(&link, None, "live environment").await;
         let client = Client { name: "live environment", address, nic: None, patience: PATIENCE };
         if let Some(url) = args.get("harmony.ssh") {
             self.fetch_keys(client, url).await;
+        }
+        if is_coreos(args) {
+            self.install_coreos(client, args, &initramfs).await;
+            self.leave();
+            return Booted::Restart;
         }
         if args.get("coreos.inst.install_dev").is_some() {
             self.install(client, args).await;
@@ -72,12 +81,14 @@ impl Life {
         self.world.with(|state| tokens.into_iter().for_each(|token| state.know_secret(token)));
     }
 
-    /// Brings up the bond that is named, or the NIC, or the first one with a cable.
-    fn connect(&mut self, args: Args<'_>, line: &str, booted: usize) -> Result<(), String> {
+    /// Brings up the link that is named, or the NIC that booted, or the first one with a cable.
+    fn connect(&mut self, args: Args<'_>, line: &str, booted: usize) -> Result<Link, String> {
         let (boot_id, since) = (self.random.uuid(), self.world.now());
-        let (bond, nic, all) = self.world.with(|state| {
+        let link = self.world.with(|state| {
             let machine = &state.machines[self.id];
-            let bond = args.bond(machine).transpose()?;
+            if let Some(link) = args.link(machine) {
+                return link;
+            }
             let nic = match args.boot_mac() {
                 Some(mac) => {
                     let mac = mac?;
@@ -86,31 +97,12 @@ impl Life {
                 }
                 None => machine.nics.iter().position(|nic| nic.port.is_some()).unwrap_or(booted),
             };
-            Ok::<_, String>((bond, nic, (0..machine.nics.len()).collect::<Vec<_>>()))
+            Ok(Link::plain(nic))
         })?;
-        let nic = bond.as_ref().and_then(|bond| bond.members.first().copied()).unwrap_or(nic);
-        self.world.with(|state| {
-            let machine = &mut state.machines[self.id];
-            machine.live = LiveStart { cmdline: line.to_owned(), authorized_keys: String::new() };
-            machine.bond.clone_from(&bond);
-        });
-        match &bond {
-            Some(bond) => self.enter(Stage::Bonded, &bond.members, NicEnd::Bonded),
-            None => self.enter(Stage::Plain, &all, NicEnd::Plain),
-        }
-        self.world.with(|state| {
-            state.machines[self.id].running = Running::Live { nic, boot_id, since, address: None, agent: false };
-        });
-        Ok(())
-    }
-
-    /// Asks for an address by whatever it is connected by, until there is one.
-    async fn live_address(&mut self) -> IpAddr {
-        let (is_bonded, nic) = self.world.with(|state| {
-            let machine = &state.machines[self.id];
-            (machine.bond.is_some(), machine.running.nic().unwrap_or(0))
-        });
-        if is_bonded { self.bond_address(None).await } else { self.address(nic, "live environment").await }
+        let live = LiveStart { cmdline: line.to_owned(), authorized_keys: String::new(), is_closed: is_coreos(args) };
+        self.world.with(|state| state.machines[self.id].live = live);
+        self.attach(&link, Running::Live { nic: link.nic, boot_id, since, address: None, agent: false });
+        Ok(link)
     }
 
     /// Asks for an address on a NIC until there is one, and takes it.
@@ -186,4 +178,10 @@ impl Life {
         });
         announcement.and_then(|announcement| serde_json::to_vec(&announcement).ok()).unwrap_or_default()
     }
+}
+
+/// Whether a command line is for the stock live system, which installs the image that it carries.
+fn is_coreos(args: Args<'_>) -> bool {
+    let others = ["coreos.inst.image_url", "harmony.progress"];
+    args.get("coreos.inst.install_dev").is_some() && others.iter().all(|name| args.get(name).is_none())
 }

@@ -6,21 +6,26 @@
 mod anaconda;
 mod bonding;
 mod cmdline;
+mod coreos;
 mod fetch;
+mod first_boot;
 mod ignition;
 mod install;
+mod keyfiles;
 mod kickstart;
 mod life;
+mod link;
 mod live;
 mod network_boot;
 mod report;
 mod shell;
 mod system;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use harmony_core::boot::{OrderId, Stage};
+use harmony_core::boot::Stage;
 use harmony_core::capability::{BootDevice, PowerAction};
 use harmony_core::host::{BmcId, Firmware};
 use harmony_core::net::{Hostname, MacAddress, PortRef};
@@ -31,6 +36,7 @@ pub(crate) use bonding::proc_text;
 pub(crate) use life::Life;
 pub(crate) use report::report;
 pub(crate) use shell::{Said, say};
+pub(crate) use system::System;
 
 use crate::spec::{BmcPersonality, BootRom, DiskSpec, HostSpec};
 use crate::world::{SpecError, State};
@@ -63,7 +69,11 @@ pub(crate) struct Machine {
     pub(crate) switched_off_at: Option<Duration>,
     pub(crate) stage: Stage,
     pub(crate) bond: Option<Bond>,
+    /// The tagged VLAN that carries its address.
+    pub(crate) vlan: Option<u16>,
     pub(crate) running: Running,
+    /// What its screen shows, oldest line first.
+    pub(crate) console: VecDeque<String>,
     /// What the live environment that runs was started with.
     pub(crate) live: LiveStart,
     pub(crate) starts: u32,
@@ -146,23 +156,8 @@ pub(crate) struct LiveStart {
     pub(crate) cmdline: String,
     /// What it fetched from `harmony.ssh=`: who may log in as root, as in `authorized_keys`.
     pub(crate) authorized_keys: String,
-}
-
-/// An installed system.
-#[derive(Debug, Clone)]
-pub(crate) struct System {
-    pub(crate) order: OrderId,
-    pub(crate) hostname: String,
-    /// The bond that its files or its kernel arguments tell it to make.
-    pub(crate) bond: Option<Bond>,
-    /// Stands for its SSH host key.
-    pub(crate) host_key: u64,
-    /// Whether a public key is allowed to log in.
-    pub(crate) allows_login: bool,
-    /// Who may log in, as which user: a public key in OpenSSH's format each.
-    pub(crate) authorized_keys: Vec<(String, String)>,
-    /// Why its first boot stops, if its answer file is none that it can follow.
-    pub(crate) refusal: Option<String>,
+    /// Whether it lets nobody in, as the stock system does.
+    pub(crate) is_closed: bool,
 }
 
 /// What runs on a machine and can be spoken to.
@@ -174,8 +169,8 @@ pub(crate) enum Running {
     Live { nic: usize, boot_id: Uuid, since: Duration, address: Option<IpAddr>, agent: bool },
     /// The system on the disk of this index.
     System { disk: usize, boot_id: Uuid, since: Duration, nic: Option<usize>, address: Option<IpAddr> },
-    /// A system that Harmony did not install, which answers nothing.
-    Foreign { nic: usize, address: Option<IpAddr> },
+    /// What answers nothing: a system that Harmony did not install, or the initramfs of one at its first boot.
+    Silent { nic: usize, address: Option<IpAddr> },
 }
 
 impl Running {
@@ -183,7 +178,7 @@ impl Running {
     pub(crate) fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Nothing => None,
-            Self::Live { address, .. } | Self::System { address, .. } | Self::Foreign { address, .. } => *address,
+            Self::Live { address, .. } | Self::System { address, .. } | Self::Silent { address, .. } => *address,
         }
     }
 
@@ -191,7 +186,7 @@ impl Running {
     pub(crate) fn boot_id(&self) -> Option<Uuid> {
         match self {
             Self::Live { boot_id, .. } | Self::System { boot_id, .. } => Some(*boot_id),
-            Self::Nothing | Self::Foreign { .. } => None,
+            Self::Nothing | Self::Silent { .. } => None,
         }
     }
 
@@ -199,7 +194,7 @@ impl Running {
     pub(crate) fn nic(&self) -> Option<usize> {
         match self {
             Self::Nothing => None,
-            Self::Live { nic, .. } | Self::Foreign { nic, .. } => Some(*nic),
+            Self::Live { nic, .. } | Self::Silent { nic, .. } => Some(*nic),
             Self::System { nic, .. } => *nic,
         }
     }
@@ -212,7 +207,7 @@ impl Running {
     pub(crate) fn set_address(&mut self, to: IpAddr) {
         match self {
             Self::Nothing => {}
-            Self::Live { address, .. } | Self::System { address, .. } | Self::Foreign { address, .. } => {
+            Self::Live { address, .. } | Self::System { address, .. } | Self::Silent { address, .. } => {
                 *address = Some(to)
             }
         }
@@ -249,7 +244,9 @@ impl Machine {
             switched_off_at: None,
             stage: Stage::Idle,
             bond: None,
+            vlan: None,
             running: Running::Nothing,
+            console: VecDeque::new(),
             live: LiveStart::default(),
             starts: 0,
             restarts: 0,
@@ -266,8 +263,13 @@ impl Machine {
     pub(crate) fn system(&self) -> Option<&System> {
         match &self.running {
             Running::System { disk, .. } => self.disks.get(*disk)?.system.as_ref(),
-            Running::Nothing | Running::Live { .. } | Running::Foreign { .. } => None,
+            Running::Nothing | Running::Live { .. } | Running::Silent { .. } => None,
         }
+    }
+
+    /// Whether there is a system that it can start from its disks.
+    pub(crate) fn has_system(&self) -> bool {
+        self.disks.iter().any(|disk| disk.is_present && (disk.system.is_some() || disk.spec.bootable))
     }
 
     /// MACs of its NICs.
@@ -321,15 +323,20 @@ impl State {
             machine.restarts += 1;
         }
         machine.power.send_modify(|power| *power = Power { on, resets: power.resets + 1 });
+        if cause == Cause::Harmony {
+            self.check_quorum(id, now);
+        }
     }
 
     /// Everything that spoke on a machine stops.
     pub(crate) fn fall_silent(&mut self, id: usize, now: Duration) {
         self.learn_from(id, now);
         self.close_flips(now);
+        self.member_stops(id, now);
         let machine = &mut self.machines[id];
         machine.stage = Stage::Idle;
         machine.bond = None;
+        machine.vlan = None;
         machine.running = Running::Nothing;
         machine.live = LiveStart::default();
         for nic in &mut machine.nics {

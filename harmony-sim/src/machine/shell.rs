@@ -81,7 +81,7 @@ fn file(state: &State, id: usize, path: &str, now: Duration) -> Option<String> {
     let machine = &state.machines[id];
     let (boot_id, since) = match &machine.running {
         Running::Live { boot_id, since, .. } | Running::System { boot_id, since, .. } => (boot_id, since),
-        Running::Nothing | Running::Foreign { .. } => return None,
+        Running::Nothing | Running::Silent { .. } => return None,
     };
     match path {
         "/proc/sys/kernel/random/boot_id" => Some(format!("{boot_id}\n")),

@@ -1,10 +1,50 @@
-//! Starting from a disk: the installed system with its bond, or somebody else's system.
+//! Starting from a disk: the installed system with its network and its place in a cluster, or somebody else's system.
 
+use std::fmt;
 use std::net::IpAddr;
 
-use harmony_core::boot::Stage;
+use bytes::Bytes;
+use harmony_core::boot::{OrderId, Stage};
+use harmony_core::capability::PowerAction;
 
-use super::{Life, NicEnd, Running};
+use super::link::Link;
+use super::{Cause, Life, NicEnd, Running};
+use crate::services::Member;
+
+/// An installed system.
+#[derive(Debug, Clone)]
+pub(crate) struct System {
+    pub(crate) order: OrderId,
+    pub(crate) hostname: String,
+    /// How it is attached to the network.
+    pub(crate) link: Link,
+    /// Stands for its SSH host key.
+    pub(crate) host_key: u64,
+    /// Who may log in, as which user: a public key in OpenSSH's format each.
+    pub(crate) authorized_keys: Vec<(String, String)>,
+    /// What its first boot is still to do.
+    pub(crate) first_boot: Option<FirstBoot>,
+    /// What it is in a cluster.
+    pub(crate) member: Option<Member>,
+    /// Whether it restarts once when it has got the cluster's own image.
+    pub(crate) pivots: bool,
+}
+
+/// What the installer leaves for the first boot.
+#[derive(Clone)]
+pub(crate) struct FirstBoot {
+    /// The answer file.
+    pub(crate) config: Bytes,
+    /// Kernel arguments.
+    pub(crate) args: String,
+}
+
+impl fmt::Debug for FirstBoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The answer file is secret.
+        f.debug_struct("FirstBoot").field("args", &self.args).finish_non_exhaustive()
+    }
+}
 
 impl Life {
     /// Starts the first disk that has a system, and runs it until the machine is restarted. Comes
@@ -19,42 +59,55 @@ impl Life {
         let Some((disk, system)) = found else { return };
         self.note(&format!("starts from disk {disk}"));
         self.wait(self.world.timing.disk_start).await;
-        let (boot_id, since) = (self.random.uuid(), self.world.now());
+        match system {
+            Some(system) => self.run_system(disk, system).await,
+            None => self.run_unknown().await,
+        }
+    }
+
+    async fn run_unknown(&mut self) {
         let all: Vec<usize> = self.world.with(|state| (0..state.machines[self.id].nics.len()).collect());
-        let Some(system) = system else {
-            self.enter(Stage::Plain, &all, NicEnd::Plain);
-            self.world.with(|state| state.machines[self.id].running = Running::Foreign { nic: 0, address: None });
-            if !all.is_empty() {
-                self.address(0, "unknown system").await;
-            }
-            return std::future::pending().await;
+        self.enter(Stage::Plain, &all, NicEnd::Plain);
+        self.world.with(|state| state.machines[self.id].running = Running::Silent { nic: 0, address: None });
+        if !all.is_empty() {
+            self.address(0, "unknown system").await;
+        }
+        std::future::pending().await
+    }
+
+    async fn run_system(&mut self, disk: usize, system: System) {
+        let system = match system.first_boot.clone() {
+            Some(first) => self.first_boot(disk, system, &first).await,
+            None => system,
         };
-        if let Some(refusal) = system.refusal {
-            // Before it has a network. Source: Ignition `docs/operator-notes.md`, "failed to fetch".
-            self.note(&format!("Ignition: {refusal}; emergency shell"));
-            return std::future::pending().await;
-        }
-        let bond = system.bond.filter(|bond| !bond.members.is_empty());
-        match bond {
-            Some(bond) => {
-                self.world.with(|state| {
-                    let machine = &mut state.machines[self.id];
-                    machine.bond = Some(bond.clone());
-                    machine.running = Running::System { disk, boot_id, since, nic: None, address: None };
-                });
-                self.enter(Stage::Bonded, &bond.members, NicEnd::Bonded);
-                self.bond_address(Some(&system.hostname)).await;
-            }
-            None => {
-                self.world.with(|state| {
-                    state.machines[self.id].running =
-                        Running::System { disk, boot_id, since, nic: Some(0), address: None };
-                });
-                self.enter(Stage::Plain, &all, NicEnd::Plain);
-                self.address(0, "installed system").await;
-            }
-        }
+        let (boot_id, since) = (self.random.uuid(), self.world.now());
+        let nic = system.link.bond.is_none().then_some(system.link.nic);
+        self.attach(&system.link, Running::System { disk, boot_id, since, nic, address: None });
+        let address = self.link_address(&system.link, Some(&system.hostname), "installed system").await;
         self.note(&format!("{} is up", system.hostname));
+        if system.pivots {
+            self.pivot(disk).await;
+        }
+        if let Some(member) = &system.member {
+            let now = self.world.now();
+            self.world.with(|state| state.member_starts(self.id, disk, member, address, now));
+        }
+        std::future::pending().await
+    }
+
+    /// Gets the cluster's own image and restarts into it, once.
+    async fn pivot(&mut self, disk: usize) {
+        self.note("machine-config-daemon: pulls the cluster's image");
+        self.wait(self.world.timing.pivot).await;
+        self.note("machine-config-daemon: restarts into the cluster's image");
+        let now = self.world.now();
+        self.world.with(|state| {
+            if let Some(system) = &mut state.machines[self.id].disks[disk].system {
+                system.pivots = false;
+            }
+            state.switch_power(self.id, PowerAction::Restart, Cause::Itself, now);
+        });
+        // The change of power ends this life.
         std::future::pending().await
     }
 
@@ -64,7 +117,7 @@ impl Life {
             let now = self.world.now();
             let given = self.world.with(|state| {
                 let bond = state.machines[self.id].bond.clone()?;
-                let passes = state.bond_passes(self.id, &bond, now);
+                let passes = state.is_reachable(self.id, now);
                 let address = passes.then(|| state.lease(self.id, bond.mac, hostname, now)).flatten()?;
                 state.machines[self.id].running.set_address(address);
                 Some(address)

@@ -16,6 +16,7 @@ use crate::faults::Faults;
 use crate::lacp::DISTRIBUTE;
 use crate::machine::Machine;
 use crate::random::Random;
+use crate::services::Services;
 use crate::spec::{MlagSpec, SwitchSpec, WorldSpec};
 use crate::switch::{Mlag, Port, SwitchState};
 
@@ -139,7 +140,9 @@ pub(super) fn build(spec: WorldSpec) -> Result<(State, InstallSource), SpecError
         index,
         switches,
         dhcp: Dhcp::new(spec.pool),
+        tagged: spec.tagged.into_iter().collect(),
         faults: Faults::default(),
+        services: Services::new(spec.timing.cluster, spec.seed),
         network,
         epoch: spec.epoch,
         store: None,

@@ -32,6 +32,7 @@ use crate::dhcp::Dhcp;
 use crate::faults::{Fault, FaultName, Faults, Injected};
 use crate::machine::{Cause, Life, Machine};
 use crate::pace::{JumpyClock, Pace, PacedClock};
+use crate::services::{self, Services};
 use crate::spec::{LiveFlavour, Timing, WorldSpec};
 use crate::switch::SwitchState;
 use crate::topology::SimTopology;
@@ -64,7 +65,10 @@ pub(crate) struct State {
     pub(crate) index: Index,
     pub(crate) switches: BTreeMap<SwitchId, SwitchState>,
     pub(crate) dhcp: Dhcp,
+    /// VLANs that every port carries tagged, too.
+    pub(crate) tagged: BTreeSet<u16>,
     pub(crate) faults: Faults,
+    pub(crate) services: Services,
     pub(crate) network: NetworkPlan,
     pub(crate) epoch: Timestamp,
     pub(crate) store: Option<SharedStore>,
@@ -113,7 +117,8 @@ impl World {
             let life = Life::new(Arc::clone(&shared), id, &name, seed);
             tokio::spawn(life.run(power)).abort_handle()
         };
-        let tasks = names.into_iter().enumerate().map(live).collect();
+        let mut tasks: Vec<AbortHandle> = names.into_iter().enumerate().map(live).collect();
+        tasks.push(tokio::spawn(services::run(Arc::clone(&shared))).abort_handle());
         Ok(Self { shared, spec, tasks })
     }
 
@@ -126,7 +131,8 @@ impl World {
             let is_same = state.store.as_ref().is_some_and(|known| Arc::ptr_eq(known, &store));
             let is_wired = matches!(state.boot, Some((BootKind::Wired, _)));
             if !is_same && !is_wired {
-                let boot = boot_server::in_process(server, state.live, store.clone(), clock);
+                let files = (state.services.assets.clone(), state.services.private.clone());
+                let boot = boot_server::in_process(server, state.live, store.clone(), clock, files);
                 state.boot = Some((BootKind::InProcess, boot));
             }
             state.store = Some(store.clone());
@@ -180,7 +186,12 @@ impl World {
     /// Every rule that was broken so far, oldest first. A test of Harmony ends with none.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
-        self.shared.with(|state| state.violations.clone())
+        self.shared.with(|state| {
+            let mut all = state.violations.clone();
+            all.extend(state.cluster_violations());
+            all.sort_by_key(|violation| violation.at);
+            all
+        })
     }
 
     /// What happened, one line each, with the virtual time in seconds.

@@ -49,6 +49,8 @@ pub struct MachineView {
     pub order: Option<OrderId>,
     /// Name of the installed system that runs.
     pub hostname: Option<String>,
+    /// What its screen shows, oldest line first: what a person in front of it would see.
+    pub console: Vec<String>,
     /// How often it began to start: switched on, reset, restarted by itself.
     pub starts: u32,
     /// How often Harmony switched it on or restarted it.
@@ -79,6 +81,7 @@ impl State {
             bundled: self.is_bundled(id, now),
             order: machine.system().map(|system| system.order.clone()),
             hostname: machine.system().map(|system| system.hostname.clone()),
+            console: machine.console.iter().cloned().collect(),
             starts: machine.starts,
             restarts: machine.restarts,
             installs: machine.installs,

@@ -44,6 +44,7 @@ async fn site(spec: WorldSpec) -> (Site, BootServer, Loopback) {
         live: LiveEnvironment::Anaconda { tree: harmony_sim::ANACONDA_TREE.to_owned() },
         live_args: Vec::new(),
         agent_token: None,
+        private: None,
     };
     let server = BootServer::start(config, store.clone(), world.clock()).await.expect("listens");
     world.use_boot_server(server.http_addr(), server.tftp_addr());

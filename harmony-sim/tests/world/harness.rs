@@ -6,7 +6,7 @@ use std::time::Duration;
 use harmony_core::boot::{BootToken, LinkPlan, Order, OrderId, OrderState};
 use harmony_core::capability::{
     Bmc, BootDevice, BootEntry, BootTarget, CommandOutput, DhcpServer, HostControl, HostDiscovery, HostTarget, LagSpec,
-    LoginStage, PowerAction, ProvisioningNetwork, PxeServer, Reservation,
+    LoginStage, PowerAction, ProvisioningNetwork, PxeServer, Reservation, Switch,
 };
 use harmony_core::error::DeviceResult;
 use harmony_core::host::{Assignment, Host};
@@ -125,6 +125,11 @@ impl Site {
         let ports = self.machine(name).ports;
         let vlan = self.topology.network().vlan;
         LagSpec { name: format!("lag-{name}").parse().expect("valid"), ports, vlan, fallback: false }
+    }
+
+    /// Bundles a machine's ports, as a Score would.
+    pub(crate) async fn flip(&self, name: &str) {
+        self.topology.set_ports_lacp_mode(&self.lag(name)).await.expect("accepted");
     }
 
     /// Ends a test of a world in which nothing forbidden happened.

@@ -6,6 +6,7 @@ mod bonds;
 mod boot;
 mod causes;
 mod checkers;
+mod cluster;
 mod faults;
 mod harness;
 mod install;

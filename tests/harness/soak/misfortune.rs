@@ -41,8 +41,10 @@ impl Faults {
     /// Up to three.
     pub(super) fn choose(site: &Site, chance: &mut Chance) -> Self {
         let (mut names, mut in_force) = (Vec::new(), Vec::new());
+        // No cluster is wanted here.
+        let of_racks: Vec<FaultName> = FaultName::ALL.iter().copied().filter(|name| !name.is_of_clusters()).collect();
         for _ in 0..chance.below(4) {
-            let (name, seed) = (*chance.pick(FaultName::ALL), chance.throw());
+            let (name, seed) = (*chance.pick(&of_racks), chance.throw());
             if name == LEFT_OUT {
                 continue;
             }

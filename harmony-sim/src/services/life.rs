@@ -1,0 +1,102 @@
+//! What a machine's life means to its cluster: its bootstrap or kubelet starts and stops; and what happens there by
+//! itself comes into the world's log in its time.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use harmony_core::cluster::{ClusterName, NodeKind};
+
+use super::Member;
+use crate::cluster::{ClusterFault, ClusterState, Kubelet};
+use crate::machine::Running;
+use crate::world::{State, World};
+
+impl State {
+    /// A system that is part of a cluster is up on a machine.
+    pub(crate) fn member_starts(&mut self, id: usize, disk: usize, member: &Member, address: IpAddr, now: Duration) {
+        let Some(system) = &mut self.machines[id].disks[disk].system else { return };
+        if let Some(known) = &mut system.member {
+            known.has_run = true;
+        }
+        let fqdn = system.hostname.clone();
+        let is_late = !member.has_run && self.has_expired(member, now);
+        if member.kind == NodeKind::Bootstrap {
+            self.faults.meets_bootstrap();
+        }
+        let Some(cluster) = self.services.installer.of_mut(member) else { return };
+        match member.kind {
+            NodeKind::Bootstrap => cluster.state.bootstrap_started(now),
+            kind if !member.has_run => {
+                if is_late {
+                    cluster.state.inject(now, ClusterFault::CertificatesExpired);
+                }
+                cluster.state.kubelet(now, Kubelet { fqdn, kind, addresses: vec![address], has_order: true });
+            }
+            _ => cluster.state.node_restarted(now, &fqdn),
+        }
+        self.services.changed.notify_one();
+    }
+
+    /// Whatever runs on a machine stops.
+    pub(crate) fn member_stops(&mut self, id: usize, now: Duration) {
+        let Some(member) = self.running_member(id) else { return };
+        let fqdn = self.machines[id].system().map(|system| system.hostname.clone()).unwrap_or_default();
+        let Some(cluster) = self.services.installer.of_mut(&member) else { return };
+        match member.kind {
+            NodeKind::Bootstrap => cluster.state.bootstrap_stopped(now),
+            NodeKind::Master | NodeKind::Worker => cluster.state.node_stopped(now, &fqdn),
+        }
+        self.services.changed.notify_one();
+    }
+
+    /// Lets happen in all clusters what is due. When something happens next.
+    pub(super) fn advance_clusters(&mut self, now: Duration) -> Option<Duration> {
+        let (mut next, mut notes) = (None, Vec::new());
+        let Self { services, faults, .. } = self;
+        for made in services.installer.all_mut() {
+            if made.state.bootstrap_is_complete(now) {
+                faults.intrude(&mut made.state, now);
+            }
+            let at = made.state.next_change(now);
+            next = [next, at].into_iter().flatten().min();
+            let name = &made.state.spec().name.clone();
+            notes.extend(made.state.take_notes().into_iter().map(|(_, text)| format!("cluster {name}: {text}")));
+        }
+        notes.iter().for_each(|line| self.note(now, line));
+        next
+    }
+
+    /// Does something in every cluster. Whether there is one.
+    pub(crate) fn each_cluster(&mut self, mut change: impl FnMut(&mut ClusterState)) -> bool {
+        let mut is_any = false;
+        for made in self.services.installer.all_mut() {
+            change(&mut made.state);
+            is_any = true;
+        }
+        self.services.changed.notify_one();
+        is_any
+    }
+
+    /// Whether something that is part of a cluster runs on a machine.
+    pub(super) fn runs_member(&self, id: usize) -> bool {
+        matches!(self.machines[id].running, Running::System { .. }) && self.running_member(id).is_some()
+    }
+}
+
+impl World {
+    /// Looks at a cluster as it is in itself, whether or not anybody reaches its API, or meddles with it. None if nothing
+    /// was made for one of that name.
+    pub fn with_cluster<T>(
+        &self,
+        cluster: &ClusterName,
+        look: impl FnOnce(&mut ClusterState, Duration) -> T,
+    ) -> Option<T> {
+        let now = self.now();
+        self.shared.with(|state| {
+            let made = state.services.installer.latest_mut(cluster)?;
+            let seen = look(&mut made.state, now);
+            state.services.changed.notify_one();
+            Some(seen)
+        })
+    }
+}
