@@ -2,11 +2,15 @@
 //!
 //! A new Score is a new function here and its name in `for_each_case`; `laws` fails until then.
 
+use std::net::IpAddr;
+
 use harmony_core::capability::{LagSpec, PortMode, PowerAction};
+use harmony_core::cluster::{ClusterDescription, Endpoints};
 use harmony_core::host::Role;
 use harmony_core::net::PortRef;
-use harmony_scores::{HostProvisioningScore, InventoryScore, SwitchAutomationScore};
+use harmony_scores::{HostProvisioningScore, InventoryScore, OkdInstallationScore, SwitchAutomationScore};
 use harmony_sim::{World, WorldSpec};
+use ipnet::Ipv4Net;
 
 use crate::site::{Scores, Site};
 
@@ -181,6 +185,36 @@ pub fn nodes(spec: &WorldSpec) -> Scores {
     let mut scores = ready_and_known(spec);
     scores.extend(provisioned(spec));
     scores
+}
+
+/// A cluster of three masters and as many workers as there are machines for, with a bootstrap.
+#[must_use]
+pub fn okd(spec: &WorldSpec) -> Scores {
+    let mut scores = ready_to_boot(spec);
+    scores.extend(okd_of(spec).setups());
+    scores
+}
+
+/// The cluster that a rack is for.
+///
+/// # Panics
+/// If the rack has no place for it.
+#[must_use]
+pub fn okd_of(spec: &WorldSpec) -> OkdInstallationScore {
+    const MASTERS: usize = 3;
+    let workers = spec.hosts.len() - 1 - MASTERS;
+    let numbered = |kind: &'static str, count: usize| (0..count).map(move |number| format!("{kind}-{number}"));
+    let roles = numbered("master", MASTERS).chain(numbered("worker", workers)).chain(["bootstrap".to_owned()]);
+    let roles = roles.map(|role| role.parse::<Role>().expect("a role"));
+    let machines = Ipv4Net::new(spec.prefix.0, spec.prefix.1).expect("a prefix").trunc();
+    // The last addresses of the network are nobody's.
+    let last = u32::from(machines.broadcast());
+    let address = |back: u32| IpAddr::V4((last - back).into());
+    let endpoints = Endpoints { api: address(2), api_int: None, ingress: address(3) };
+    let name = "ocp4".parse().expect("a name");
+    let domain = "example.com".parse().expect("a domain");
+    let description = ClusterDescription::new(name, domain, machines.into(), endpoints, roles);
+    OkdInstallationScore::new(description).expect("a cluster")
 }
 
 fn ready_and_known(spec: &WorldSpec) -> Scores {

@@ -93,8 +93,16 @@ impl OkdInstallationScore {
     #[must_use]
     pub fn scores<T: OkdSite>(&self, site: &T) -> Vec<Box<dyn AnyScore<T>>> {
         let network = site.network();
+        let mut scores: Vec<Box<dyn AnyScore<T>>> =
+            vec![Box::new(SwitchAutomationScore::ready_to_boot(network.host_ports.clone(), network.vlan))];
+        scores.extend(self.setups());
+        scores
+    }
+
+    /// The same without the switch ports.
+    #[must_use]
+    pub fn setups<T: OkdSite>(&self) -> Vec<Box<dyn AnyScore<T>>> {
         vec![
-            Box::new(SwitchAutomationScore::ready_to_boot(network.host_ports.clone(), network.vlan)),
             Box::new(OkdSetup01Inventory { okd: Arc::clone(&self.0), search: InventoryScore::default() }),
             Box::new(OkdSetup02Bootstrap(Arc::clone(&self.0))),
             Box::new(OkdSetup03ControlPlane(Arc::clone(&self.0))),

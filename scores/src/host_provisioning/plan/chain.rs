@@ -135,7 +135,7 @@ impl<'a> Chain<'a> {
             waits_for: format!("a role for {}", host.label()),
             hint: "harmony host assign HOST ROLE".to_owned(),
         })?;
-        let disk = choice::target_disk(host, &self.setup.disk, None)?;
+        let disk = choice::target_disk(host, &self.setup.disk, None, None)?;
         let hosts = self.site.seen.network.hosts;
         let kept = || self.kept_address(&self.setup.hostname);
         let address = self.setup.address.or_else(kept).or_else(|| free.next()).ok_or_else(|| Undecided {
