@@ -199,6 +199,11 @@ pub enum ProvisioningAction {
         /// Their VLAN.
         vlan: VlanId,
     },
+    /// Bundles the host's ports, which work alone while no partner is heard.
+    SetFallback {
+        /// The bundle.
+        lag: LagSpec,
+    },
     /// Reserves the host's address on all its MACs.
     Reserve {
         /// The reservation.
@@ -314,7 +319,7 @@ where
     use ProvisioningAction as A;
     match action {
         A::SetAccess { ports, vlan } => commands(ports, topology.access_mode_commands(ports, *vlan)),
-        A::Flip { lag, .. } => commands(&lag.ports, topology.lacp_mode_commands(lag)),
+        A::Flip { lag, .. } | A::SetFallback { lag } => commands(&lag.ports, topology.lacp_mode_commands(lag)),
         A::Reserve { reservation } => {
             let (path, text) = topology.reservation_record(reservation);
             vec![Change::File { path, before: None, after: Some(text) }]
@@ -367,6 +372,7 @@ impl HostProvisioningScore {
             A::Reissue { order } => steps::reissue(self, scx, order).await,
             A::GiveUp { order, reason } => steps::give_up(scx, order, reason).await,
             A::SetAccess { ports, vlan } => Ok(topology.set_ports_access_mode(ports, *vlan).await?),
+            A::SetFallback { lag } => Ok(topology.set_ports_lacp_mode(lag).await?),
             A::Reserve { reservation } => Ok(topology.set_reservation(reservation).await?),
             A::Serve { order, macs, script, answer, base } => {
                 steps::serve(scx, order, macs, script, answer, base.as_ref()).await

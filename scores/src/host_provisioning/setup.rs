@@ -57,7 +57,7 @@ impl NodeSetup {
 
     /// Whether the ports of its bond are ever bundled.
     pub(super) fn is_bundled(&self) -> bool {
-        self.bond.is_some() && !matches!(self.bundle, Bundling::Never | Bundling::WithFallback)
+        self.bond.is_some() && self.bundle != Bundling::Never
     }
 }
 
@@ -91,7 +91,7 @@ pub enum Bundling {
         /// Their keys.
         steps: Vec<String>,
     },
-    /// From the start, with ports that work alone while no LACP partner is heard.
+    /// From the start, with ports that work alone while no LACP partner is heard; both ends are verified once it is up.
     WithFallback,
     /// Never: its ports stay in access mode.
     Never,

@@ -146,13 +146,13 @@ impl Okd {
     pub(super) fn provisioning(
         &self,
         kind: NodeKind,
-        artefacts: &Artefacts,
+        artefacts: Option<&Artefacts>,
         images: Option<&BootImages>,
         source: &BootSource,
         bundle_after: &[String],
     ) -> HostProvisioningScore {
         let source = images.map(|images| self.install_source(images, source));
-        let payload = match (source, artefacts.roles.get(&kind)) {
+        let payload = match (source, artefacts.and_then(|made| made.roles.get(&kind))) {
             (Some(source), Some(base)) => Payload::CoreOs { source: Box::new(source), base: base.clone() },
             _ => Payload::Installed,
         };

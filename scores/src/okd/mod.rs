@@ -16,6 +16,7 @@ mod inventory;
 mod observe;
 mod plan;
 mod preflight;
+mod served;
 mod steps;
 mod view;
 mod workers;
@@ -34,6 +35,7 @@ use jiff::Timestamp;
 pub use action::{Member, OkdAction, OkdSite};
 pub use cluster::OkdLimits;
 pub use observe::Observed;
+pub use served::{Rack, ServedHost, ServedNames};
 
 use crate::SwitchAutomationScore;
 use crate::cluster_file::read_cluster;

@@ -10,7 +10,7 @@ use harmony_core::store::{Document, OneShot};
 
 use super::chain::{Chain, Decided};
 use super::{MAX_ATTEMPTS, boot_key};
-use crate::host_provisioning::{BootMethod, Payload, ProvisioningAction, documents};
+use crate::host_provisioning::{BootMethod, Bundling, Payload, ProvisioningAction, documents};
 use harmony_core::boot::choice::{self, Undecided};
 
 impl Chain<'_> {
@@ -131,6 +131,9 @@ impl Chain<'_> {
 
     fn ready_ports(&mut self, decided: &Decided<'_>) {
         let vlan = self.site.seen.network.vlan;
+        if self.setup.bundle == Bundling::WithFallback && self.setup.bond.is_some() {
+            return self.bundle_with_fallback(decided);
+        }
         let wanted = PortMode::Access { vlan };
         let differ = |port: &&PortRef| self.site.seen.ports.get(*port).is_none_or(|status| status.mode != wanted);
         let ports: Vec<PortRef> = decided.ports.iter().filter(differ).cloned().collect();
@@ -142,6 +145,24 @@ impl Chain<'_> {
         let effects = vec![Effect::Ports { host: self.host.id.clone(), ports: ports.clone(), mode: PortKind::Access }];
         let action = ProvisioningAction::SetAccess { ports: ports.clone(), vlan };
         self.push(format!("{}/access", self.host.id), sentence, Vec::new(), Bound::new(3, 60), effects, action);
+        self.expect_ports(&ports);
+        let switches: BTreeSet<String> = ports.iter().map(|port| format!("switch/{}", port.switch)).collect();
+        self.take(switches);
+    }
+
+    /// Ports that work alone while no partner is heard can be bundled before the boot.
+    fn bundle_with_fallback(&mut self, decided: &Decided<'_>) {
+        let Some(lag) = self.lag(decided) else { return };
+        let wanted = PortMode::Lacp { lag: lag.name.clone(), vlan: Some(lag.vlan), fallback: true };
+        if lag.ports.iter().all(|port| self.site.seen.ports.get(port).is_some_and(|status| status.mode == wanted)) {
+            return;
+        }
+        let (ports, host) = (lag.ports.clone(), self.host.id.clone());
+        let names = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let sentence = format!("bundle {names} with LACP and fallback, over which {} can boot", self.host.name);
+        let effects = vec![Effect::Ports { host, ports: ports.clone(), mode: PortKind::LacpFallback }];
+        let action = ProvisioningAction::SetFallback { lag };
+        self.push(format!("{}/fallback", self.host.id), sentence, Vec::new(), Bound::new(3, 60), effects, action);
         self.expect_ports(&ports);
         let switches: BTreeSet<String> = ports.iter().map(|port| format!("switch/{}", port.switch)).collect();
         self.take(switches);
