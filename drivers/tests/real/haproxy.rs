@@ -299,6 +299,12 @@ async fn what_was_cut_off_is_finished() {
     assert_eq!(site.writes().len(), count, "it was there already");
     assert_eq!(haproxy.services().await.expect("read"), [api.clone(), web.clone()]);
 
+    // The same, and then another wish: its address is held by nobody but us.
+    std::fs::write(&before, &one).expect("written");
+    let slower = LbService { interval_s: 2, ..web.clone() };
+    haproxy.set_services(std::slice::from_ref(&slower)).await.expect("set");
+    assert_eq!(haproxy.services().await.expect("read"), [api.clone(), slower]);
+
     // Killed before the reload.
     haproxy.remove_services(&[name("web")]).await.expect("removed");
     for finish_by_start in [false, true] {

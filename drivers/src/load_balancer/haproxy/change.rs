@@ -124,7 +124,7 @@ impl Haproxy {
                 return Err(ServiceError::Foreign(name.to_string()).into());
             }
             if self.is_beside_us().await {
-                check::free(&wanted, &before)?;
+                check::free(&wanted, [&before, &self.parse(&self.file.text()?)?])?;
             }
             self.judge(&text).await.inspect_err(|_| self.file.withdraw())?;
             self.writes.record(DRIVER, self.device(), format!("write {}", self.device()));

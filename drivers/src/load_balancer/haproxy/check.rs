@@ -97,9 +97,11 @@ pub(super) fn apart(services: &Services) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Checks that what is not listened on yet is free and this machine's.
-pub(super) fn free(wanted: &Services, running: &Services) -> Result<(), ServiceError> {
-    let held: Vec<SocketAddr> = running.values().flat_map(|service| service.listen.iter().copied()).collect();
+/// Checks that what no service of ours listens on yet is free and this machine's. `ours` are all texts that may be in
+/// use: what was cut off may have been read.
+pub(super) fn free(wanted: &Services, ours: [&Services; 2]) -> Result<(), ServiceError> {
+    let services = ours.into_iter().flat_map(Services::values);
+    let held: Vec<SocketAddr> = services.flat_map(|service| service.listen.iter().copied()).collect();
     for service in wanted.values() {
         for address in service.listen.iter().filter(|address| !held.contains(address)) {
             match TcpListener::bind(address) {
