@@ -39,6 +39,9 @@ pub struct ProgramDrivers {
 
 /// The services of a site, as far as its file names them.
 pub(super) struct Services {
+    /// Those that Harmony starts and owns.
+    dnsmasq: Option<Arc<DnsmasqDns>>,
+    haproxy: Option<Arc<Haproxy>>,
     dns: Option<Arc<dyn DnsServer>>,
     load_balancer: Option<Arc<dyn LoadBalancer>>,
     installer: Option<Arc<OpenshiftInstall>>,
@@ -56,21 +59,29 @@ impl Services {
                 reason: error.to_string(),
             }
         };
-        let dns: Option<Arc<dyn DnsServer>> = match &file.dns {
-            None => None,
+        let dnsmasq = match &file.dns {
             Some(DnsSpec::Dnsmasq(spec)) => {
                 let dns = DnsmasqDns::new(spec.clone(), &state.join("dns"), writes.clone());
                 Some(Arc::new(dns.map_err(|error| refused("dns")(error.into()))?))
             }
+            _ => None,
+        };
+        let dns: Option<Arc<dyn DnsServer>> = match &file.dns {
+            None => None,
+            Some(DnsSpec::Dnsmasq(_)) => dnsmasq.clone().map(|dns| dns as Arc<dyn DnsServer>),
             Some(DnsSpec::External(spec)) => Some(Arc::new(ExternalDns::new(spec.clone()))),
             Some(DnsSpec::Program) => program.dns.clone(),
         };
-        let load_balancer: Option<Arc<dyn LoadBalancer>> = match &file.load_balancer {
-            None => None,
+        let haproxy = match &file.load_balancer {
             Some(LoadBalancerSpec::Haproxy(spec)) => {
                 let haproxy = Haproxy::new(spec.clone(), &state.join("haproxy"), writes.clone());
                 Some(Arc::new(haproxy.map_err(|error| refused("load_balancer")(error.into()))?))
             }
+            _ => None,
+        };
+        let load_balancer: Option<Arc<dyn LoadBalancer>> = match &file.load_balancer {
+            None => None,
+            Some(LoadBalancerSpec::Haproxy(_)) => haproxy.clone().map(|haproxy| haproxy as Arc<dyn LoadBalancer>),
             Some(LoadBalancerSpec::External) => Some(Arc::new(ExternalLoadBalancer)),
             Some(LoadBalancerSpec::Program) => program.load_balancer.clone(),
         };
@@ -89,7 +100,29 @@ impl Services {
         };
         let cluster = Kubernetes::new(file.cluster.clone(), Arc::new(locate), writes.clone());
         let assets = Assets::new(file.boot.assets.clone(), writes.clone());
-        Ok(Self { dns, load_balancer, installer, cluster, assets })
+        Ok(Self { dnsmasq, haproxy, dns, load_balancer, installer, cluster, assets })
+    }
+
+    /// Starts those that Harmony owns and that do not run.
+    pub(super) async fn ensure_running(&self) -> DeviceResult<()> {
+        if let Some(dnsmasq) = &self.dnsmasq {
+            dnsmasq.ensure_running().await?;
+        }
+        match &self.haproxy {
+            Some(haproxy) => haproxy.ensure_running().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops those that Harmony owns.
+    pub(super) async fn stop(&self) -> DeviceResult<()> {
+        if let Some(haproxy) = &self.haproxy {
+            haproxy.stop().await?;
+        }
+        match &self.dnsmasq {
+            Some(dnsmasq) => dnsmasq.stop().await,
+            None => Ok(()),
+        }
     }
 
     fn dns(&self) -> DeviceResult<&dyn DnsServer> {
