@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use harmony_core::boot::LinkPlan;
 use harmony_core::capability::{Artefacts, BootImages, BootSource, InstallSource, InstallerInput};
-use harmony_core::cluster::{ClusterDescription, ClusterName, LacpStrategy, MastersSchedulable, NodeKind, Persist, RolePlan};
+use harmony_core::cluster::{
+    ClusterDescription, ClusterName, LacpStrategy, MastersSchedulable, NodeKind, Persist, RolePlan,
+};
 use harmony_core::host::Role;
 use harmony_core::net::Hostname;
 use harmony_core::score::ScoreError;
@@ -123,11 +125,15 @@ impl Okd {
         let mut manifests = Vec::new();
         for kind in [NodeKind::Master, NodeKind::Worker] {
             let kept = self.of_kind(kind).filter(|plan| is_kept_by_role(plan));
-            let node = |plan: &RolePlan| links.get(&plan.role).cloned().map(|(link, address)| (plan.hostname.clone(), link, address));
+            let node = |plan: &RolePlan| {
+                links.get(&plan.role).cloned().map(|(link, address)| (plan.hostname.clone(), link, address))
+            };
             let nodes: Vec<_> = kept.filter_map(node).collect();
             if !nodes.is_empty() {
-                let nodes: Vec<NodeLink<'_>> =
-                    nodes.iter().map(|(hostname, link, address)| NodeLink { hostname, link, address: *address }).collect();
+                let nodes: Vec<NodeLink<'_>> = nodes
+                    .iter()
+                    .map(|(hostname, link, address)| NodeLink { hostname, link, address: *address })
+                    .collect();
                 manifests.push(machine_config(kind, &nodes).map_err(failed("machine configuration"))?);
             }
         }

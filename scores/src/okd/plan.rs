@@ -95,6 +95,10 @@ impl<'a> Builder<'a> {
                 up.push(step.key.clone());
             }
             let others = || self.okd.hostnames(kind);
+            if bundles && kind == NodeKind::Master {
+                // It waits for all masters first.
+                step.bound.deadline_s += self.okd.limits.join_s;
+            }
             let step = step.try_map(|action| {
                 Ok::<_, ScoreError>(match (&action, kind) {
                     (ProvisioningAction::Flip { .. }, NodeKind::Master) => {

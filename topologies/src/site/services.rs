@@ -139,8 +139,9 @@ impl Services {
 }
 
 fn lacks(section: &str, what: &str) -> DeviceError {
-    DeviceError::new(FailureKind::Invalid, format!("failed to {what}: the site file has no [{section}]"))
-        .hint("docs/reference/site.md tells what stands there; with `driver = \"program\"`, use the program that brings it")
+    DeviceError::new(FailureKind::Invalid, format!("failed to {what}: the site file has no [{section}]")).hint(
+        "docs/reference/site.md tells what stands there; with `driver = \"program\"`, use the program that brings it",
+    )
 }
 
 #[async_trait]
@@ -152,7 +153,9 @@ impl DnsServer for SiteTopology {
         self.services.dns()?.dns_records().await
     }
     async fn set_dns_record(&self, record: &DnsRecord) -> DeviceResult<()> {
-        self.count_program_write(self.file.dns == Some(DnsSpec::Program), "dns", || format!("record of {}", record.name));
+        self.count_program_write(self.file.dns == Some(DnsSpec::Program), "dns", || {
+            format!("record of {}", record.name)
+        });
         self.services.dns()?.set_dns_record(record).await
     }
     async fn remove_dns_record(&self, name: &DnsName) -> DeviceResult<()> {

@@ -62,8 +62,7 @@ impl Chain<'_> {
             self.site.score.flip_limit_s
         );
         let changes = vec![Change::Record { name: format!("order {}", draft.id), text: "complete".to_owned() }];
-        let effects =
-            vec![Effect::Ports { host: self.host.id.clone(), ports: lag.ports.clone(), mode: wanted.kind() }];
+        let effects = vec![Effect::Ports { host: self.host.id.clone(), ports: lag.ports.clone(), mode: wanted.kind() }];
         let bound = Bound::new(1, self.site.score.flip_limit_s + 120);
         let ports = lag.ports.clone();
         let action = ProvisioningAction::Flip { order: draft.id.clone(), lag };
