@@ -1,6 +1,7 @@
 //! The program that turns a cluster's description into what its machines are given: `openshift-install`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -36,6 +37,24 @@ pub struct BootImages {
     pub rootfs: RemoteFile,
 }
 
+impl BootImages {
+    /// The three files, each with its path below `/os/`: `scos/9.0.20250510-0/scos-9.0.20250510-0-live-kernel.x86_64`.
+    /// Names come from the locations, of which there are several forms; a location without a name has none.
+    #[must_use]
+    pub fn assets(&self) -> [(&RemoteFile, String); 3] {
+        let release: String = self
+            .release
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
+            .collect();
+        [&self.kernel, &self.initramfs, &self.rootfs].map(|file| {
+            let name =
+                file.location.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+            (file, format!("scos/{}/{name}", release.trim_start_matches('.')))
+        })
+    }
+}
+
 /// What the installer program is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallerVersion {
@@ -65,6 +84,8 @@ pub struct InstallerInput {
     pub install_config: String,
     /// Manifests that are added to its own.
     pub manifests: Vec<Manifest>,
+    /// File with the pull secret; without one, the site's, or the text that OKD takes for one.
+    pub pull_secret_file: Option<PathBuf>,
     /// What `spec.mastersSchedulable` is from the start.
     pub masters_schedulable: bool,
 }

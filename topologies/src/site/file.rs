@@ -12,6 +12,7 @@ use harmony_core::host::{BmcId, HostId};
 use harmony_core::net::{PortRef, SwitchId, VlanId};
 use harmony_drivers::bmc::ipmi::IpmiSpec;
 use harmony_drivers::bmc::redfish::{NetworkBoot, RedfishSpec};
+use harmony_drivers::cluster::openshift_install::OpenshiftInstallSpec;
 use harmony_drivers::dhcp::dnsmasq::DnsmasqSpec;
 use harmony_drivers::host::ssh::{Ssh, SshSpec};
 use harmony_drivers::switch::cisco_ios::CiscoIosSpec;
@@ -44,6 +45,9 @@ pub struct SiteFile {
     /// `[bmc.NAME]`.
     #[serde(default)]
     pub bmc: BTreeMap<BmcId, BmcSpec>,
+    /// `[installer]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<OpenshiftInstallSpec>,
 }
 
 /// `[site]`.
@@ -197,6 +201,9 @@ impl SiteFile {
                 SwitchSpec::OpenVswitch(_) => {}
                 SwitchSpec::CiscoIos(spec) => spec.resolve(folder),
             }
+        }
+        if let Some(installer) = &mut file.installer {
+            installer.resolve(folder);
         }
         let http_boot_uri = file.uefi_boot_url();
         for spec in file.bmc.values_mut() {

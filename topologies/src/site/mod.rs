@@ -2,6 +2,7 @@
 //!
 //! Read next: `file` for the shape of `site.toml`.
 
+mod assets;
 mod boot;
 mod dhcp;
 mod error;
@@ -47,6 +48,7 @@ pub use error::SiteError;
 pub use file::{
     AgentSection, BmcSpec, BootSection, DhcpSpec, LiveFlavour, NetworkSection, SiteFile, SiteSection, SwitchSpec,
 };
+pub use harmony_drivers::assets::Asset;
 
 /// A site by its file.
 pub struct SiteTopology {
