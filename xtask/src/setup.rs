@@ -38,8 +38,8 @@ const LAB_PACKAGES: [&str; 26] = [
 ];
 
 /// For the tests besides.
-const TEST_PACKAGES: [&str; 8] =
-    ["curl", "dmidecode", "lshw", "nmap", "openssh-client", "openssh-server", "python3-venv", "tmux"];
+const TEST_PACKAGES: [&str; 9] =
+    ["curl", "dmidecode", "lshw", "nmap", "openssh-client", "openssh-server", "python3-venv", "tmux", "xorriso"];
 
 /// The musl target of the toolchain that the project names.
 pub(crate) fn toolchain() -> Result<()> {

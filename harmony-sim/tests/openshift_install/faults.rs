@@ -75,19 +75,23 @@ async fn a_run_that_is_killed_in_the_middle_leaves_nothing_that_shows() {
 #[tokio::test]
 async fn a_refused_pull_secret_is_not_told() {
     let state = tempfile::tempdir().expect("folder");
-    let mut spec = crate::work::spec(&[]);
     let path = state.path().join("pull-secret");
     std::fs::write(&path, r#"{"auths":{"q":{"auth":"aHVudGVyMg=="}}, "x": "hunter2 'and' \"more\""}"#).expect("writes");
-    spec.pull_secret_file = Some(path);
+    let mut spec = crate::work::spec(&[]);
+    spec.pull_secret_file = Some("/nowhere".into());
     let installer = harmony_drivers::cluster::openshift_install::OpenshiftInstall::new(
         spec,
         state.path(),
         harmony_drivers::WriteLog::default(),
     );
     let mut input = input();
+    input.pull_secret_file = Some(path);
     input.install_config = input.install_config.replace("baseDomain: example.com\n", "");
     let error = installer.make_artefacts(&input).await.expect_err("no domain");
     let told = format!("{} {:?} {:?}", chain(&error), error.evidence_lines(), error.hint_text());
     assert!(told.contains("baseDomain: Required value"), "{told}");
     assert!(!told.contains("hunter2") && !told.contains("aHVudGVyMg=="), "{told}");
+    input.pull_secret_file = None;
+    let error = installer.make_artefacts(&input).await.expect_err("the site's is not there");
+    assert!(chain(&error).contains("failed to read the pull secret /nowhere"), "{}", chain(&error));
 }

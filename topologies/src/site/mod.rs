@@ -2,6 +2,7 @@
 //!
 //! Read next: `file` for the shape of `site.toml`.
 
+mod assets;
 mod boot;
 mod dhcp;
 mod error;
@@ -49,6 +50,7 @@ pub use file::{
     AgentSection, BmcSpec, BootSection, DhcpSpec, DnsSpec, LiveFlavour, LoadBalancerSpec, NetworkSection, SiteFile,
     SiteSection, SwitchSpec,
 };
+pub use harmony_drivers::assets::Asset;
 pub use services::ProgramDrivers;
 use services::Services;
 

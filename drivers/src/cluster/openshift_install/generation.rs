@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use harmony_core::capability::Artefacts;
 use harmony_core::cluster::ClusterName;
+use harmony_core::error::{DeviceError, FailureKind};
 
 /// The record of a generation.
 const RECORD: &str = "artefacts.json";
@@ -253,6 +254,23 @@ async fn lock(folder: &Path) -> Result<File, FolderError> {
             Err(std::fs::TryLockError::WouldBlock) => return Err(FolderError::Busy(folder.to_owned())),
         }
     }
+}
+
+/// The error of a folder or file of ours.
+pub(super) fn of_folder(operation: String, error: FolderError) -> DeviceError {
+    let (kind, hint) = match &error {
+        FolderError::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            (FailureKind::Rejected, "may Harmony write its state folder, `site.state` of the site file?")
+        }
+        FolderError::File { .. } => (FailureKind::Transient, "is the disk of the state folder full or gone?"),
+        FolderError::Record { .. } => (
+            FailureKind::Invalid,
+            "restore the file from a backup; without it, artefacts are made anew, which makes another cluster",
+        ),
+        FolderError::TooLarge(_) => (FailureKind::Invalid, "what has written this file?"),
+        FolderError::Busy(_) => (FailureKind::Transient, "let it finish, or end it"),
+    };
+    DeviceError::new(kind, operation).because(error).hint(hint)
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //!
 //! Owns the checks of these texts. Does not know where they are written ([`super::generation`]).
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use harmony_core::capability::{Manifest, PULL_SECRET_MARK};
+use harmony_core::cluster::ClusterName;
+use harmony_core::error::{DeviceError, FailureKind};
 use harmony_core::secret::Secret;
 use serde_json::Value;
 
@@ -20,14 +22,14 @@ pub enum InputError {
     #[error("failed to read the pull secret {}", .path.display())]
     PullSecretFile {
         /// Its path.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,
     },
     /// It holds no pull secret. Nothing of it is told.
     #[error("{} holds no pull secret: a JSON object with `auths` is expected", .0.display())]
-    PullSecret(std::path::PathBuf),
+    PullSecret(PathBuf),
     /// The install configuration has no place for it, or more than one.
     #[error("the install configuration must have `pullSecret: {PULL_SECRET_MARK}` once, and be YAML")]
     InstallConfig,
@@ -42,17 +44,17 @@ pub enum InputError {
 }
 
 /// The pull secret on one line; OKD's when no file is named.
-pub(super) fn pull_secret(file: Option<&Path>) -> Result<Secret, InputError> {
+pub(super) fn pull_secret(file: Option<&PathBuf>) -> Result<Secret, InputError> {
     use std::io::Read;
     let Some(path) = file else { return Ok(Secret::new(OKD_PULL_SECRET)) };
-    let failed = |source| InputError::PullSecretFile { path: path.to_owned(), source };
+    let failed = |source| InputError::PullSecretFile { path: path.clone(), source };
     let mut text = String::new();
     let opened = std::fs::File::open(path).map_err(failed)?;
     opened.take(MAX_PULL_SECRET_BYTES).read_to_string(&mut text).map_err(failed)?;
     let value: Option<Value> = serde_json::from_str(&text).ok();
     match value {
         Some(value) if value.get("auths").is_some_and(Value::is_object) => Ok(Secret::new(value.to_string())),
-        _ => Err(InputError::PullSecret(path.to_owned())),
+        _ => Err(InputError::PullSecret(path.clone())),
     }
 }
 
@@ -72,6 +74,11 @@ pub(super) fn install_config(text: &str, secret: &Secret) -> Result<Secret, Inpu
     let holds = |value: &Value| value.get("pullSecret").and_then(Value::as_str) == Some(secret);
     let is_right = yaml(&filled).is_some_and(|value| holds(&value)) && !after.contains(PULL_SECRET_MARK);
     if is_right { Ok(Secret::new(filled)) } else { Err(InputError::InstallConfig) }
+}
+
+/// The pull secret that an install configuration has.
+pub(super) fn pull_secret_of(install_config: &str) -> Option<Secret> {
+    yaml(install_config)?.get("pullSecret").and_then(Value::as_str).map(Secret::new)
 }
 
 /// One YAML document.
@@ -125,6 +132,19 @@ pub(super) fn is_scheduler_as(text: &str, masters_schedulable: bool) -> bool {
         value.get("kind").and_then(Value::as_str) == Some("Scheduler")
             && value["spec"]["mastersSchedulable"] == Value::Bool(masters_schedulable)
     })
+}
+
+/// The error of input that is not laid before the program.
+pub(super) fn refused(cluster: &ClusterName, error: InputError) -> DeviceError {
+    let hint = match &error {
+        InputError::PullSecretFile { .. } | InputError::PullSecret(_) => {
+            "name the file in the cluster's description or the site file (`installer.pull_secret_file`); OKD needs none"
+        }
+        InputError::InstallConfig | InputError::Manifest { .. } => "correct the cluster's description",
+    };
+    DeviceError::new(FailureKind::Invalid, format!("failed to make the artefacts of cluster `{cluster}`"))
+        .because(error)
+        .hint(hint)
 }
 
 #[cfg(test)]

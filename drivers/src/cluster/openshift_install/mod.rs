@@ -38,7 +38,7 @@ use crate::WriteLog;
 use crate::transport::process::{Program, Run};
 use failure::Heard;
 pub use generation::FolderError;
-use generation::{Clusters, Making};
+use generation::{Clusters, Making, of_folder};
 pub use ignition::IgnitionError;
 pub use input::InputError;
 pub use program::ProgramError;
@@ -59,6 +59,8 @@ const INSTALL_HINT: &str = "name the program in the site file (`installer.progra
 /// Where the program lays its credentials.
 const KUBECONFIG: &str = "auth/kubeconfig";
 const PASSWORD: &str = "auth/kubeadmin-password";
+/// What it makes a cluster of.
+const INSTALL_CONFIG: &str = "install-config.yaml";
 
 /// The installer program of a site.
 #[derive(Debug)]
@@ -100,24 +102,7 @@ impl OpenshiftInstall {
 
     /// Finds the program, and refuses another one than the site names.
     async fn checked(&self, operation: &str) -> DeviceResult<(PathBuf, InstallerVersion)> {
-        let refused = |error: ProgramError| {
-            let (kind, hint) = match &error {
-                ProgramError::Missing(_) => (FailureKind::Rejected, INSTALL_HINT.to_owned()),
-                ProgramError::Read { .. } => (FailureKind::Rejected, "may Harmony read it?".to_owned()),
-                ProgramError::Digest { .. } => (
-                    FailureKind::Conflict,
-                    "put the program of the release in its place, or correct `installer.sha256` in the site file"
-                        .to_owned(),
-                ),
-                ProgramError::Version { .. } => (
-                    FailureKind::Conflict,
-                    "put the program of the release in its place, or correct `installer.version` in the site file"
-                        .to_owned(),
-                ),
-                ProgramError::NoVersion(_) => (FailureKind::Invalid, "is it an openshift-install?".to_owned()),
-            };
-            DeviceError::new(kind, operation).because(error).hint(hint)
-        };
+        let refused = |error| program::refused(operation, error);
         let path =
             spec::find(&self.spec.program).ok_or_else(|| refused(ProgramError::Missing(self.spec.program.clone())))?;
         let (mark, digest) = self.known.digest(&path).await.map_err(refused)?;
@@ -227,35 +212,6 @@ impl OpenshiftInstall {
     }
 }
 
-/// The error of a folder or file of ours.
-fn of_folder(operation: String, error: FolderError) -> DeviceError {
-    let (kind, hint) = match &error {
-        FolderError::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            (FailureKind::Rejected, "may Harmony write its state folder, `site.state` of the site file?")
-        }
-        FolderError::File { .. } => (FailureKind::Transient, "is the disk of the state folder full or gone?"),
-        FolderError::Record { .. } => (
-            FailureKind::Invalid,
-            "restore the file from a backup; without it, artefacts are made anew, which makes another cluster",
-        ),
-        FolderError::TooLarge(_) => (FailureKind::Invalid, "what has written this file?"),
-        FolderError::Busy(_) => (FailureKind::Transient, "let it finish, or end it"),
-    };
-    DeviceError::new(kind, operation).because(error).hint(hint)
-}
-
-fn of_input(cluster: &ClusterName, error: InputError) -> DeviceError {
-    let hint = match &error {
-        InputError::PullSecretFile { .. } | InputError::PullSecret(_) => {
-            "name the file in the site file (`installer.pull_secret_file`); OKD needs none"
-        }
-        InputError::InstallConfig | InputError::Manifest { .. } => "correct the cluster's description",
-    };
-    DeviceError::new(FailureKind::Invalid, format!("failed to make the artefacts of cluster `{cluster}`"))
-        .because(error)
-        .hint(hint)
-}
-
 #[async_trait]
 impl ClusterInstaller for OpenshiftInstall {
     async fn installer_version(&self) -> DeviceResult<InstallerVersion> {
@@ -282,11 +238,11 @@ impl ClusterInstaller for OpenshiftInstall {
         let cluster = &input.cluster;
         let operation = || format!("failed to make the artefacts of cluster `{cluster}`");
         // All that can be refused is, before anything is made.
-        let file = input.pull_secret_file.as_deref().or(self.spec.pull_secret_file.as_deref());
-        let secret = input::pull_secret(file);
-        let secret = secret.map_err(|error| of_input(cluster, error))?;
-        let config = input::install_config(&input.install_config, &secret).map_err(|error| of_input(cluster, error))?;
-        input.manifests.iter().try_for_each(input::check).map_err(|error| of_input(cluster, error))?;
+        let secret = input::pull_secret(input.pull_secret_file.as_ref().or(self.spec.pull_secret_file.as_ref()));
+        let secret = secret.map_err(|error| input::refused(cluster, error))?;
+        let config =
+            input::install_config(&input.install_config, &secret).map_err(|error| input::refused(cluster, error))?;
+        input.manifests.iter().try_for_each(input::check).map_err(|error| input::refused(cluster, error))?;
         let (program, installer) = self.checked(&operation()).await?;
         let unsayable = Unsayable::new([&secret]);
 
@@ -294,8 +250,8 @@ impl ClusterInstaller for OpenshiftInstall {
         let making = self.clusters.begin(cluster).await.map_err(failed)?;
         self.writes.record(DRIVER, cluster.as_str(), format!("make generation {}", making.number));
         let made_at = Timestamp::now();
-        making.write("install-config.yaml", config.expose()).map_err(failed)?;
-        making.keep("install-config.yaml").map_err(failed)?;
+        making.write(INSTALL_CONFIG, config.expose()).map_err(failed)?;
+        making.keep(INSTALL_CONFIG).map_err(failed)?;
         self.create(&program, "manifests", &making, &unsayable).await?;
         self.edit(&making, input)?;
         self.create(&program, "ignition-configs", &making, &unsayable).await?;
@@ -336,7 +292,8 @@ impl ClusterInstaller for OpenshiftInstall {
         let folder = self.clusters.generation(cluster, latest.generation);
         let password = generation::read(&folder.join(PASSWORD)).unwrap_or_default();
         let password = Secret::new(String::from_utf8_lossy(&password).into_owned());
-        let pull_secret = input::pull_secret(self.spec.pull_secret_file.as_deref()).ok();
+        let kept = generation::read(&folder.join("kept").join(INSTALL_CONFIG)).unwrap_or_default();
+        let pull_secret = input::pull_secret_of(&String::from_utf8_lossy(&kept));
         let unsayable = Unsayable::new([&password].into_iter().chain(&pull_secret));
 
         let dir = folder.to_string_lossy();

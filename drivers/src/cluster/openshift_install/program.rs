@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use harmony_core::capability::InstallerVersion;
+use harmony_core::error::{DeviceError, FailureKind};
 use sha2::{Digest, Sha256};
 
 /// Why a program is not used.
@@ -139,6 +140,21 @@ pub(super) fn version(text: &str, sha256: String) -> Option<InstallerVersion> {
         .map(str::trim)
         .filter(|image| (1..=512).contains(&image.len()) && image.bytes().all(|byte| byte.is_ascii_graphic()));
     Some(InstallerVersion { version: version.to_owned(), release_image: release_image.map(str::to_owned), sha256 })
+}
+
+/// The error of a program that is not used.
+pub(super) fn refused(operation: &str, error: ProgramError) -> DeviceError {
+    let replace = |key: &str| {
+        format!("put the program of the release in its place, or correct `installer.{key}` in the site file")
+    };
+    let (kind, hint) = match &error {
+        ProgramError::Missing(_) => (FailureKind::Rejected, super::INSTALL_HINT.to_owned()),
+        ProgramError::Read { .. } => (FailureKind::Rejected, "may Harmony read it?".to_owned()),
+        ProgramError::Digest { .. } => (FailureKind::Conflict, replace("sha256")),
+        ProgramError::Version { .. } => (FailureKind::Conflict, replace("version")),
+        ProgramError::NoVersion(_) => (FailureKind::Invalid, "is it an openshift-install?".to_owned()),
+    };
+    DeviceError::new(kind, operation).because(error).hint(hint)
 }
 
 #[cfg(test)]

@@ -106,13 +106,12 @@ fn without_password(text: &str) -> String {
     }
 }
 
-/// `pullSecret: Invalid value: "…": reason`: the value is the secret, or what was meant to be one.
+/// `pullSecret: Invalid value: "…": reason`: the value is the secret, or what was meant to be one. However it is quoted,
+/// nothing of it is left.
 fn without_value(text: &str) -> String {
-    let Some(at) = text.find("pullSecret") else { return text.to_owned() };
-    let Some(value) = text[at..].find("Invalid value: \"").map(|found| at + found + "Invalid value: \"".len()) else {
-        return text.to_owned();
-    };
-    let end = text[value..].rfind("\": ").map_or(text.len(), |end| value + end);
+    let value = text.find("pullSecret").and_then(|at| text[at..].find("Invalid value: ").map(|found| at + found));
+    let Some(value) = value.map(|at| at + "Invalid value: ".len()) else { return text.to_owned() };
+    let end = text[value..].rfind("\": ").map_or(text.len(), |end| value + end + 1);
     format!("{}{CUT}{}", &text[..value], &text[end..])
 }
 
