@@ -79,10 +79,25 @@ fn what_is_more_than_a_kubelet_asks_for_is_said() {
 
 #[test]
 fn a_second_common_name_does_not_hide_behind_the_first() {
-    let hidden = CustomDer::subject_with_two_common_names();
-    let found = Asked::of(hidden.as_bytes());
+    let found = Asked::of(CustomDer::request(&["a", "b"], &[]).as_bytes());
     assert_eq!(found.common_name.as_deref(), Some("a"));
     assert_eq!(found.others, ["subject 2.5.4.3=b"]);
+}
+
+#[test]
+fn what_the_parser_skips_is_not_hidden_either() {
+    // Something after the signature, within the request.
+    let found = Asked::of(CustomDer::request(&["a"], &CustomDer::tlv(5, &[])).as_bytes());
+    assert_eq!(found.others, ["a text that is not understood: there is more in it than was read"]);
+    assert_eq!(Asked::of(CustomDer::request(&["a"], &[]).as_bytes()).others, [""; 0]);
+    // Two sets of extensions in one attribute: only the first is parsed.
+    let none = CustomDer::tlv(0x30, &[]);
+    let oid = CustomDer::tlv(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14]);
+    let set = |content: &[u8]| CustomDer::tlv(0x30, &[oid.clone(), CustomDer::tlv(0x31, content)].concat());
+    for (content, others) in [(none.clone(), 0), ([none.clone(), none].concat(), 1)] {
+        let found = Asked::of(CustomDer::with_attributes(&["a"], &set(&content), &[]).as_bytes());
+        assert_eq!(found.others.len(), others, "{found:?}");
+    }
 }
 
 /// DER that no library writes.
@@ -94,17 +109,23 @@ impl CustomDer {
         [&[tag, length], content].concat()
     }
 
-    /// Version, subject, an Ed25519 key, no attributes; a signature of nothing.
-    fn subject_with_two_common_names() -> String {
+    /// Without attributes.
+    fn request(common_names: &[&str], more: &[u8]) -> String {
+        Self::with_attributes(common_names, &[], more)
+    }
+
+    /// Version, subject, an Ed25519 key, attributes, and more; a signature of nothing.
+    fn with_attributes(common_names: &[&str], attributes: &[u8], more: &[u8]) -> String {
         let name = |value: &str| {
             let pair = [Self::tlv(6, &[0x55, 4, 3]), Self::tlv(12, value.as_bytes())].concat();
             Self::tlv(0x31, &Self::tlv(0x30, &pair))
         };
         let ed25519 = Self::tlv(0x30, &Self::tlv(6, &[0x2b, 0x65, 0x70]));
         let key = Self::tlv(0x30, &[ed25519.clone(), Self::tlv(3, &[0; 33])].concat());
-        let subject = Self::tlv(0x30, &[name("a"), name("b")].concat());
-        let info = Self::tlv(0x30, &[Self::tlv(2, &[0]), subject, key, Self::tlv(0xa0, &[])].concat());
-        let request = Self::tlv(0x30, &[info, ed25519, Self::tlv(3, &[0])].concat());
+        let subject = Self::tlv(0x30, &common_names.iter().copied().flat_map(name).collect::<Vec<_>>());
+        let attributes = Self::tlv(0xa0, attributes);
+        let info = Self::tlv(0x30, &[Self::tlv(2, &[0]), subject, key, attributes].concat());
+        let request = Self::tlv(0x30, &[info, ed25519, Self::tlv(3, &[0]), more.to_vec()].concat());
         use base64::Engine;
         let text = base64::prelude::BASE64_STANDARD.encode(request);
         let lines: String =
