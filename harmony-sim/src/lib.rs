@@ -1,5 +1,6 @@
 //! A simulated rack in one process, on virtual time: machines with firmware that truly fails on LACP
-//! ports, switches with LACP state, BMCs, a DHCP server; faults as data; checkers that watch all of it.
+//! ports, switches with LACP state, BMCs, a DHCP server; the names, load balancer and installer that clusters need;
+//! faults as data; checkers that watch all of it.
 //!
 //! What Harmony is told and what it does goes through the same capability traits as with real
 //! drivers. Hosts fetch what they boot from `harmony-boot`, called in place over the store that goes with the
@@ -40,6 +41,7 @@ pub use boot_server::{ANACONDA_TREE, agent_binary, asset_files, tftp_files};
 pub use checkers::{Rule, Violation};
 pub use faults::{AgentReply, Fault, FaultName, Injected, UnknownFault, WriteFault};
 pub use pace::{Pace, Speed, SpeedError};
+pub use services::WorldCluster;
 pub use spec::{
     BmcPersonality, BootRom, DiskBus, DiskSpec, HostSpec, LacpRate, LiveFlavour, MlagSpec, NicSpec, PortSpec,
     SwitchSpec, Timing, Unpartnered, WorldSpec,

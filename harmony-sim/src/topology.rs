@@ -1,5 +1,5 @@
 //! The simulated site as Harmony sees it: every capability, on one world. Each capability's behaviour
-//! is beside its device: `switch`, `dhcp`, `bmc`, `ssh`, `discovery`.
+//! is beside its device: `switch`, `dhcp`, `bmc`, `ssh`, `discovery`, `services`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

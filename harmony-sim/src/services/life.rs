@@ -2,6 +2,7 @@
 //! itself comes into the world's log in its time.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harmony_core::cluster::{ClusterName, NodeKind};
@@ -9,7 +10,8 @@ use harmony_core::cluster::{ClusterName, NodeKind};
 use super::Member;
 use crate::cluster::{ClusterFault, ClusterState, Kubelet};
 use crate::machine::Running;
-use crate::world::{State, World};
+use crate::wire::kubernetes::ClusterAccess;
+use crate::world::{Shared, State, World};
 
 impl State {
     /// A system that is part of a cluster is up on a machine.
@@ -83,7 +85,35 @@ impl State {
     }
 }
 
+/// A cluster in a world, for a front that serves its API.
+#[derive(Clone)]
+pub struct WorldCluster {
+    shared: Arc<Shared>,
+    member: Member,
+}
+
+impl ClusterAccess for WorldCluster {
+    fn with(&self, work: &mut dyn FnMut(&mut ClusterState, Duration)) {
+        let now = self.shared.now();
+        self.shared.with(|state| {
+            if let Some(made) = state.services.installer.of_mut(&self.member) {
+                work(&mut made.state, now);
+                state.services.changed.notify_one();
+            }
+        });
+    }
+}
+
 impl World {
+    /// The latest cluster of a name, for a front that serves its API. None if nothing was made for one.
+    #[must_use]
+    pub fn cluster(&self, cluster: &ClusterName) -> Option<WorldCluster> {
+        let generation =
+            self.shared.with(|state| Some(state.services.installer.latest(cluster)?.artefacts.generation))?;
+        let member = Member { cluster: cluster.clone(), generation, kind: NodeKind::Bootstrap, has_run: true };
+        Some(WorldCluster { shared: Arc::clone(&self.shared), member })
+    }
+
     /// Looks at a cluster as it is in itself, whether or not anybody reaches its API, or meddles with it. None if nothing
     /// was made for one of that name.
     pub fn with_cluster<T>(
@@ -94,8 +124,11 @@ impl World {
         let now = self.now();
         self.shared.with(|state| {
             let made = state.services.installer.latest_mut(cluster)?;
+            let before = made.state.next_change(now);
             let seen = look(&mut made.state, now);
-            state.services.changed.notify_one();
+            if made.state.next_change(now) != before {
+                state.services.changed.notify_one();
+            }
             Some(seen)
         })
     }

@@ -7,6 +7,7 @@
 
 mod api;
 mod assets;
+mod balancer;
 mod checks;
 mod connect;
 mod dns;
@@ -25,10 +26,11 @@ use crate::cluster::ClusterTiming;
 use crate::world::Shared;
 pub(crate) use connect::{HttpsGet, NoReply};
 pub(crate) use files::SharedFiles;
+pub use life::WorldCluster;
 
+use balancer::Balancer;
 use dns::Dns;
 use installer::Installer;
-use load_balancer::Balancer;
 
 /// The services of a site.
 #[derive(Default)]

@@ -14,7 +14,8 @@ use crate::faults::{LATE, WriteFault};
 pub struct Write {
     /// When the device got it, in virtual time since the beginning.
     pub at: Duration,
-    /// What sort of device: `switch`, `bmc`, `dhcp`, `pxe`, `host`.
+    /// What sort of device: `switch`, `bmc`, `dhcp`, `pxe`, `host`, `dns`, `load-balancer`, `installer`, `assets`,
+    /// `cluster`.
     pub driver: &'static str,
     /// The device, as the site names it.
     pub device: String,

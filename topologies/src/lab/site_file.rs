@@ -92,7 +92,6 @@ fn describe(
         },
         agent: crate::site::AgentSection::default(),
         bmc: bmcs.collect::<Result<_, Box<dyn std::error::Error + Send + Sync>>>()?,
-        installer: None,
     })
 }
 

@@ -104,7 +104,6 @@ pub(super) fn describe(folder: &Path, wire: &Wire) -> Result<SiteFile, Failure> 
         },
         agent: AgentSection::default(),
         bmc: bmcs.collect::<Result<_, Failure>>()?,
-        installer: None,
         site: SiteSection { name: "simulated".to_owned(), state },
     })
 }

@@ -1,7 +1,5 @@
 //! What goes wrong with clusters when it is told to.
 
-use std::time::Duration;
-
 use harmony_core::capability::{Cluster, ClusterInstaller, DnsServer, InstallStage, PowerAction};
 use harmony_core::error::{FailureKind, chain};
 use harmony_sim::cluster::Foreign;
@@ -18,7 +16,11 @@ async fn gives_up(okd: &Okd, stage: InstallStage) -> String {
 }
 
 async fn fires(okd: &Okd, fault: &Injected) {
-    assert!(okd.site.world.until(LONG, |_| fault.fired() > 0).await, "{}", okd.site.world.log());
+    let deadline = okd.site.world.now() + LONG;
+    while fault.fired() == 0 {
+        assert!(okd.site.world.now() < deadline, "{}", okd.site.world.log());
+        okd.passes(1).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,7 +56,7 @@ async fn a_machine_config_server_that_answers_404_is_final() {
     let okd = Okd::new(rack(2), 1, 0).await;
     okd.boot("bootstrap").await;
     okd.says("API and machine config server answer").await;
-    okd.site.world.until(Duration::from_secs(15), |_| false).await;
+    okd.passes(15).await;
     let fault = okd.site.world.inject(Fault::MachineConfigMissing);
     let asked = okd.site.topology.machine_config(&name(), [10, 10, 200, 5].into(), "master").await;
     assert_eq!(asked.map_err(|error| error.kind()), Err(FailureKind::Rejected));
@@ -80,7 +82,7 @@ async fn certificates_expire_after_a_day_by_themselves() {
     let okd = Okd::new(rack(2), 1, 0).await;
     okd.boot("bootstrap").await;
     okd.says("API and machine config server answer").await;
-    okd.site.world.until(Duration::from_secs(25 * 3600), |_| false).await;
+    okd.passes(25 * 3600).await;
     okd.boot("master-0").await;
     okd.says("x509: certificate has expired or is not yet valid; tries again").await;
 }
@@ -92,7 +94,7 @@ async fn somebody_foreign_asks_once_the_bootstrap_is_complete() {
     okd.bootstrap().await;
     fires(&okd, &fault).await;
     okd.set_phase(harmony_core::cluster::endpoints::ClusterPhase::WorkersJoin).await;
-    okd.site.world.until(Duration::from_secs(30), |_| false).await;
+    okd.passes(30).await;
     let requests = okd.site.topology.certificate_requests(&name()).await.expect("answers");
     let foreign = requests.iter().find(|request| request.common_name.contains("stranger")).expect("one");
     assert_eq!(foreign.state, harmony_core::capability::CsrState::Pending);
@@ -115,14 +117,14 @@ async fn the_load_balancer_may_lose_a_server_and_get_it_back() {
     let okd = Okd::new(rack(2), 1, 0).await;
     okd.boot("bootstrap").await;
     okd.says("API and machine config server answer").await;
-    okd.site.world.until(Duration::from_secs(15), |_| false).await;
+    okd.passes(15).await;
     assert!(okd.site.topology.api_is_ready(&name()).await.is_ok());
     let fault = okd.site.world.inject(Fault::BalancerLoses { machine: okd.machine("bootstrap") });
-    okd.site.world.until(Duration::from_secs(20), |_| false).await;
+    okd.passes(20).await;
     let lost = okd.site.topology.api_is_ready(&name()).await.expect_err("no server");
     assert_eq!((lost.kind(), fault.fired() >= 3), (FailureKind::Unreachable, true));
     drop(fault);
-    okd.site.world.until(Duration::from_secs(15), |_| false).await;
+    okd.passes(15).await;
     assert!(okd.site.topology.api_is_ready(&name()).await.is_ok());
 }
 

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::harness::Site;
 
 /// Longer than any cluster takes that comes up.
-pub(crate) const LONG: Duration = Duration::from_secs(3 * 3600);
+pub(crate) const LONG: Duration = Duration::from_secs(2 * 3600);
 
 /// A cluster to be, on a site.
 pub(crate) struct Okd {
@@ -107,12 +107,12 @@ impl Okd {
     /// Orders a machine to become what its place says, and boots it from the network. The order can be changed first.
     pub(crate) async fn boot_with(&self, role: &str, change: impl FnOnce(&mut Order)) -> Order {
         let at = self.nodes.iter().position(|node| node.role.as_str() == role).expect("a role");
-        let (node, machine) = (&self.nodes[at], format!("node-{}", at + 1));
+        let machine = format!("node-{}", at + 1);
         if !self.site.machine(&machine).powered {
             self.site.world.power_by_hand(&machine, harmony_core::capability::PowerAction::On);
         }
         let host = self.site.discover(&machine).await;
-        let order = self.order(&host, node, change).await;
+        let order = self.order(&host, at, change).await;
         self.site.netboot(&machine).await;
         order
     }
@@ -122,7 +122,8 @@ impl Okd {
         self.boot_with(role, |_| {}).await
     }
 
-    async fn order(&self, host: &Host, node: &NodeAddress, change: impl FnOnce(&mut Order)) -> Order {
+    async fn order(&self, host: &Host, at: usize, change: impl FnOnce(&mut Order)) -> Order {
+        let node = &self.nodes[at];
         let Site { world, topology, store } = &self.site;
         let cabled: Vec<_> =
             host.nics.iter().filter(|nic| nic.carrier == Some(true)).map(|nic| (nic.name.clone(), nic.mac)).collect();
@@ -149,7 +150,7 @@ impl Okd {
         change(&mut order);
         let assignment = Assignment { role: order.role.clone(), disk: None, erase: None };
         store.assign(&host.id, &assignment, now).await.expect("free");
-        let token = BootToken(Secret::new(format!("token-of-{}", node.role)));
+        let token = BootToken(Secret::new(format!("token{at}of{}", node.kind)));
         store.create_order(&order, &token).await.expect("new");
         let script = scos_boot(&ScosBoot { order: &order, source: &self.source }).expect("renders");
         let keyfiles = link_keyfiles(&order.link, order.address).expect("renders");
@@ -181,9 +182,21 @@ impl Okd {
 
     /// Waits until something is so in the cluster.
     pub(crate) async fn reaches(&self, is_so: impl Fn(&mut harmony_sim::cluster::ClusterState, Duration) -> bool) {
-        let reached =
-            self.site.world.until(LONG, |world: &World| world.with_cluster(&name(), &is_so) == Some(true)).await;
-        assert!(reached, "{}", self.site.world.log());
+        self.waits("the cluster", |world| world.with_cluster(&name(), &is_so) == Some(true)).await;
+    }
+
+    /// Lets time pass until something is so, looking once a second.
+    async fn waits(&self, what: &str, is_so: impl Fn(&World) -> bool) {
+        let deadline = self.site.world.now() + LONG;
+        while !is_so(&self.site.world) {
+            assert!(self.site.world.now() < deadline, "{what}, in\n{}", self.site.world.log());
+            self.passes(1).await;
+        }
+    }
+
+    /// Lets some seconds pass.
+    pub(crate) async fn passes(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
 
     /// Approves whatever hosts with an order ask for, until so many nodes are ready.
@@ -200,7 +213,7 @@ impl Okd {
                     self.site.topology.approve(&name(), &request).await.expect("approved");
                 }
             }
-            self.site.world.until(Duration::from_secs(10), |_| false).await;
+            self.passes(10).await;
         }
     }
 
@@ -212,7 +225,6 @@ impl Okd {
 
     /// Waits for a line in the world's log.
     pub(crate) async fn says(&self, text: &str) {
-        let said = self.site.world.until(LONG, |world| world.log().contains(text)).await;
-        assert!(said, "`{text}` in\n{}", self.site.world.log());
+        self.waits(text, |world| world.log().contains(text)).await;
     }
 }

@@ -23,8 +23,8 @@ async fn a_root_file_system_of_another_build_ends_in_the_emergency_shell() {
 async fn a_refused_answer_file_is_final_and_shown_on_the_console() {
     let okd = Okd::new(rack(1), 1, 0).await;
     let order = okd.boot("bootstrap").await;
-    okd.says("iPXE: GET /os/").await;
-    let token = BootToken(Secret::new("another-token"));
+    okd.says("coreos-livepxe-rootfs: GET /os/").await;
+    let token = BootToken(Secret::new("another"));
     okd.site.store.reissue_order(&order.id, &token, order.expires_at).await.expect("open");
     okd.says("coreos-installer: fetching Ignition config: HTTP status 403").await;
     let console = okd.site.machine("node-1").console;

@@ -1,7 +1,6 @@
 //! DNS, load balancer, boot files and installer, by their contracts.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use harmony_core::capability::{
     BootAssets, ClusterInstaller, DnsRecord, DnsServer, LbService, LoadBalancer, RemoteFile, ServerAdmin, ServerState,
@@ -69,11 +68,11 @@ async fn servers_are_up_while_something_answers_there_and_can_be_drained() {
             health.into_iter().find(|of| of.service.as_str() == "ocp4-api" && of.server.as_str().starts_with(server));
         found.expect("a server").state
     };
-    okd.site.world.until(Duration::from_secs(1), |_| false).await;
+    okd.passes(1).await;
     assert_eq!(state("bootstrap").await, ServerState::Down);
     okd.boot("bootstrap").await;
     okd.says("API and machine config server answer").await;
-    okd.site.world.until(Duration::from_secs(11), |_| false).await;
+    okd.passes(11).await;
     assert_eq!((state("bootstrap").await, state("master").await), (ServerState::Up, ServerState::Down));
     let health = topology.server_health().await.expect("known");
     let up = health.iter().find(|of| of.state == ServerState::Up).expect("one");
@@ -81,7 +80,7 @@ async fn servers_are_up_while_something_answers_there_and_can_be_drained() {
     let drained = topology.server_health().await.expect("known");
     assert!(drained.iter().any(|of| of.server == up.server && of.state == ServerState::Drain));
     okd.site.world.power_by_hand(&okd.machine("bootstrap"), harmony_core::capability::PowerAction::Off);
-    okd.site.world.until(Duration::from_secs(16), |_| false).await;
+    okd.passes(16).await;
     assert_eq!(state("bootstrap").await, ServerState::Down);
 }
 
