@@ -21,7 +21,7 @@ const QUORUM: usize = 3;
 #[macro_export]
 macro_rules! for_each_case {
     ($then:ident) => {
-        $then! { access_ports, lags, inventory, provisioning, provisioning_by_ssh, mlag_pair, whole }
+        $then! { access_ports, lags, inventory, provisioning, provisioning_by_ssh, mlag_pair, okd_hosts, okd_cluster, whole }
     };
 }
 
@@ -187,24 +187,57 @@ pub fn nodes(spec: &WorldSpec) -> Scores {
     scores
 }
 
+/// Hosts of a cluster, one of them on, that are to be known and to have their roles.
+#[must_use]
+pub fn okd_hosts() -> Case {
+    let mut spec = WorldSpec::okd_rack(37, 1, 0);
+    spec.hosts[0].powered = true;
+    Case {
+        score: "OkdSetup01Inventory",
+        spec,
+        before: Some(ready_to_boot),
+        at_first: |_| (),
+        scores: |spec| vec![okd_of(spec, 1).setups().remove(0)],
+        by_hand: |world| assert!(world.power_by_hand("node-2", PowerAction::On), "a machine"),
+        refusal: "power behind BMC bmc-2 was off, is on",
+    }
+}
+
+/// A whole cluster, as small as it can be, on machines that nobody has catalogued.
+#[must_use]
+pub fn okd_cluster() -> Case {
+    Case {
+        score: "OkdSetup",
+        spec: WorldSpec::okd_rack(38, 1, 1),
+        before: None,
+        at_first: |_| (),
+        scores: |spec| {
+            let mut scores = ready_to_boot(spec);
+            scores.extend(okd_of(spec, 1).setups());
+            scores
+        },
+        by_hand: |world| set(world, "tor/Gi1/0/1", access(98)),
+        refusal: "port tor/Gi1/0/1 was access VLAN 10, is access VLAN 98",
+    }
+}
+
 /// A cluster of three masters and as many workers as there are machines for, with a bootstrap.
 #[must_use]
 pub fn okd(spec: &WorldSpec) -> Scores {
     let mut scores = ready_to_boot(spec);
-    scores.extend(okd_of(spec).setups());
+    scores.extend(okd_of(spec, 3).setups());
     scores
 }
 
-/// The cluster that a rack is for.
+/// The cluster that a rack is for, with so many masters.
 ///
 /// # Panics
 /// If the rack has no place for it.
 #[must_use]
-pub fn okd_of(spec: &WorldSpec) -> OkdInstallationScore {
-    const MASTERS: usize = 3;
-    let workers = spec.hosts.len() - 1 - MASTERS;
+pub fn okd_of(spec: &WorldSpec, masters: usize) -> OkdInstallationScore {
+    let workers = spec.hosts.len() - 1 - masters;
     let numbered = |kind: &'static str, count: usize| (0..count).map(move |number| format!("{kind}-{number}"));
-    let roles = numbered("master", MASTERS).chain(numbered("worker", workers)).chain(["bootstrap".to_owned()]);
+    let roles = numbered("master", masters).chain(numbered("worker", workers)).chain(["bootstrap".to_owned()]);
     let roles = roles.map(|role| role.parse::<Role>().expect("a role"));
     let machines = Ipv4Net::new(spec.prefix.0, spec.prefix.1).expect("a prefix").trunc();
     // The last addresses of the network are nobody's.
