@@ -190,6 +190,7 @@ impl Okd {
             LacpStrategy::Flip if bundle_after.is_empty() => Bundling::AtOnce,
             LacpStrategy::Flip => Bundling::After { steps: bundle_after.to_vec() },
             LacpStrategy::Fallback => Bundling::WithFallback,
+            LacpStrategy::None if plan.lacp.is_some() => Bundling::NotOurs,
             LacpStrategy::None => Bundling::Never,
         };
         NodeSetup {
@@ -202,6 +203,7 @@ impl Okd {
             vlan: plan.vlan,
             addressing: plan.addressing.clone(),
             bundle,
+            network_is_kept: is_kept_by_role(plan),
         }
     }
 

@@ -275,7 +275,8 @@ async fn expected<T>(okd: &Okd, scx: &StepContext<'_, T>, members: &[Member]) ->
     let node = |member: &Member| {
         let plan = okd.plans.iter().find(|plan| plan.hostname == member.name)?;
         let order = orders.iter().rfind(|order| order.hostname == member.name)?;
-        let is_its_own = order.address == member.address && order.state <= OrderState::Complete;
+        let is_installed = order.state >= OrderState::Installed && order.state <= OrderState::Complete;
+        let is_its_own = order.address == member.address && is_installed;
         is_its_own.then(|| ExpectedNode {
             hostname: member.name.clone(),
             kind: plan.kind,

@@ -14,7 +14,7 @@ use harmony_core::cluster::ClusterName;
 use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 use harmony_core::net::{DnsName, Hostname};
 use harmony_drivers::WriteLog;
-use harmony_drivers::assets::Assets;
+use harmony_drivers::assets::AssetFolder;
 use harmony_drivers::cluster::kubernetes::{ClusterFiles, Kubernetes};
 use harmony_drivers::cluster::openshift_install::OpenshiftInstall;
 use harmony_drivers::dns::dnsmasq::DnsmasqDns;
@@ -46,7 +46,7 @@ pub(super) struct Services {
     load_balancer: Option<Arc<dyn LoadBalancer>>,
     installer: Option<Arc<OpenshiftInstall>>,
     cluster: Kubernetes,
-    assets: Assets,
+    assets: AssetFolder,
 }
 
 impl Services {
@@ -99,7 +99,7 @@ impl Services {
             Ok(ClusterFiles { kubeconfig, pointer })
         };
         let cluster = Kubernetes::new(file.cluster.clone(), Arc::new(locate), writes.clone());
-        let assets = Assets::new(file.boot.assets.clone(), writes.clone());
+        let assets = AssetFolder::new(&file.boot.assets);
         Ok(Self { dnsmasq, haproxy, dns, load_balancer, installer, cluster, assets })
     }
 

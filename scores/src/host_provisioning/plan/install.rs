@@ -130,6 +130,9 @@ impl Chain<'_> {
     }
 
     fn ready_ports(&mut self, decided: &Decided<'_>) {
+        if self.setup.bundle == Bundling::NotOurs {
+            return;
+        }
         let vlan = self.site.seen.network.vlan;
         if self.setup.bundle == Bundling::WithFallback && self.setup.bond.is_some() {
             return self.bundle_with_fallback(decided);
@@ -189,7 +192,7 @@ impl Chain<'_> {
         };
         // Read whenever a host gets it.
         let Some(source) = source else { return Ok(()) };
-        let (script, answer) = documents::render(host, draft, source)?;
+        let (script, answer) = documents::render(host, draft, source, self.setup.network_is_kept)?;
         let macs: Vec<_> = host.macs().iter().copied().collect();
         let (order, base_of_target) = (draft.id.clone(), base.clone());
         let (served, answered) = (script.hash.clone(), answer.hash.clone());
