@@ -1,6 +1,6 @@
 //! The rules of clusters are seen when they are broken.
 
-use harmony_core::capability::{BootEntry, Cluster, PowerAction, PxeServer};
+use harmony_core::capability::{BootEntry, Cluster, DhcpServer, PowerAction, PxeServer, Reservation};
 use harmony_core::cluster::endpoints::ClusterPhase;
 use harmony_sim::cluster::Foreign;
 use harmony_sim::{Fault, Rule};
@@ -20,11 +20,11 @@ async fn a_configuration_that_was_ordered_for_another_machine() {
     // What node-1 is to get is served to node-2 as well.
     let own = okd.site.store.boot_entry(&order.id.host).await.expect("reads").expect("there");
     okd.site.world.power_by_hand("node-1", PowerAction::Off);
-    let both = own.macs.iter().chain(other.macs()).copied().collect();
-    for (host, macs) in [(&other.id, other.macs().iter().copied().collect()), (&order.id.host, both)] {
-        let entry = BootEntry { host: host.clone(), macs, target: own.target.clone() };
-        okd.site.topology.set_boot_entry(&entry).await.expect("stored");
-    }
+    let macs: Vec<_> = other.macs().iter().copied().collect();
+    let reservation = Reservation { hostname: order.hostname.clone(), address: order.address, macs: macs.clone() };
+    okd.site.topology.set_reservation(&reservation).await.expect("free");
+    let entry = BootEntry { host: other.id.clone(), macs, target: own.target.clone() };
+    okd.site.topology.set_boot_entry(&entry).await.expect("stored");
     okd.site.netboot("node-2").await;
     okd.says("node-2: coreos-installer: GET /answer/").await;
     okd.passes(1).await;
