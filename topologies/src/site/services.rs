@@ -99,7 +99,7 @@ impl Services {
             Ok(ClusterFiles { kubeconfig, pointer })
         };
         let cluster = Kubernetes::new(file.cluster.clone(), Arc::new(locate), writes.clone());
-        let assets = AssetFolder::new(&file.boot.assets);
+        let assets = file.assets();
         Ok(Self { dnsmasq, haproxy, dns, load_balancer, installer, cluster, assets })
     }
 
