@@ -8,13 +8,17 @@
 //! Every change of a device is noted in a [`WriteLog`] just before it is sent, so that "a second
 //! `apply` writes nothing" can be counted.
 //!
-//! Read next: [`switch::openvswitch`], [`switch::cisco_ios`], [`dhcp::dnsmasq`], [`bmc::ipmi`],
-//! [`bmc::redfish`], [`host::ssh`], [`host::discovery`], [`cluster::kubernetes`].
+//! Read next: [`switch::openvswitch`], [`switch::cisco_ios`], [`dhcp::dnsmasq`], [`dns::dnsmasq`], [`bmc::ipmi`],
+//! [`bmc::redfish`], [`load_balancer::haproxy`], [`host::ssh`], [`host::discovery`], [`cluster::kubernetes`],
+//! [`cluster::openshift_install`], [`assets`].
 
+pub mod assets;
 pub mod bmc;
 pub mod cluster;
 pub mod dhcp;
+pub mod dns;
 pub mod host;
+pub mod load_balancer;
 pub mod switch;
 pub mod transport;
 mod write_log;

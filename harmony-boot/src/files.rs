@@ -173,13 +173,15 @@ mod tests {
         std::fs::write(outer.path().join("secret"), "no").expect("writes");
         std::fs::write(root.join("sub/file"), "yes").expect("writes");
         symlink("sub/file", root.join("inside")).expect("links");
+        std::fs::create_dir_all(root.join(".blobs/sha256")).expect("makes");
+        std::fs::hard_link(root.join("sub/file"), root.join(".blobs/sha256/ab")).expect("links");
         symlink("../secret", root.join("outside")).expect("links");
         symlink("/etc/passwd", root.join("absolute")).expect("links");
         symlink("..", root.join("up")).expect("links");
         symlink("loop", root.join("loop")).expect("links");
         nix::unistd::mkfifo(&root.join("fifo"), Mode::S_IRWXU).expect("makes");
         let folder = Root::open(&Files::Folder(root)).expect("opens");
-        for path in ["sub/file", "inside", "./sub//file"] {
+        for path in ["sub/file", "inside", "./sub//file", ".blobs/sha256/ab"] {
             assert_eq!(folder.file(path).await.expect(path).size_bytes, 3, "{path}");
         }
         for path in ["../secret", "sub/../../secret", "..", "sub/.."] {

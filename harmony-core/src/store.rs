@@ -186,7 +186,8 @@ pub trait Store: Send + Sync {
     /// Binds a BMC to a host.
     async fn set_bmc(&self, host: &HostId, bmc: &BmcId) -> StoreResult<()>;
     /// Gives a free host a role, or changes what may be erased for the role that it has, before
-    /// its order is complete. `Conflict` if another host has the role, or the host is in use.
+    /// its order is complete. A host that failed is resumed by giving it its role again, and an order
+    /// of it that is still open is cancelled. `Conflict` if another host has the role, or the host is in use.
     async fn assign(&self, host: &HostId, assignment: &Assignment, at: Timestamp) -> StoreResult<()>;
     /// Takes a host's role away: it is free again if it never had an order, else released, to be
     /// wiped. `Conflict` while it has an open order, or has no role.

@@ -13,7 +13,7 @@ use crate::failure::Fault;
 use crate::hosts;
 use crate::orders;
 
-/// Gives a free host a role, or changes what may be erased for the role that it has.
+/// Gives a free host a role, changes what may be erased for the role that it has, or resumes one that failed.
 pub(crate) async fn assign(
     connection: &mut SqliteConnection,
     id: &HostId,
@@ -24,8 +24,17 @@ pub(crate) async fn assign(
     let refuse =
         |reason: String| Err(Fault::conflict(format!("{} cannot be `{}`: {reason}", host.label(), assignment.role)));
     match (&host.assignment, host.lifecycle) {
+        (Some(present), Lifecycle::Failed) if present.role == assignment.role => {
+            if let Some(order) = orders::in_force(connection, id).await?.filter(|order| order.state.is_open()) {
+                let why = order.failure.as_deref();
+                orders::advance(connection, &order.id, order.state, OrderState::Cancelled, why).await?;
+            }
+            host.assignment = Some(assignment.clone());
+            let note = format!("role {} again", assignment.role);
+            return happen(connection, &mut host, LifecycleEvent::Resume, &note, at).await;
+        }
         (Some(present), _) if present == assignment => return Ok(()),
-        (Some(present), Lifecycle::Acquired | Lifecycle::Failed) if present.role == assignment.role => {
+        (Some(present), Lifecycle::Acquired) if present.role == assignment.role => {
             if let Some(order) =
                 orders::in_force(connection, id).await?.filter(|order| order.state == OrderState::Complete)
             {

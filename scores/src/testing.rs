@@ -1,5 +1,6 @@
-//! Hosts for the tests of this crate.
+//! Hosts and their network for the tests of this crate.
 
+use harmony_core::capability::{AddressRange, NetworkPlan};
 use harmony_core::host::{
     Disk, Firmware, FriendlyName, Host, HostId, Lifecycle, Nic, PortWitnesses, SystemIdentity, WitnessKind,
 };
@@ -65,5 +66,22 @@ pub(crate) fn disk(serial: &str) -> Disk {
         signatures: Vec::new(),
         by_path: None,
         rotational: None,
+    }
+}
+
+/// A network with room for two hosts.
+pub(crate) fn network() -> NetworkPlan {
+    let range = |first: &str, last: &str| AddressRange {
+        first: first.parse().expect("valid"),
+        last: last.parse().expect("valid"),
+    };
+    NetworkPlan {
+        cidr: "10.10.0.0/24".parse().expect("valid"),
+        address: "10.10.0.1".parse().expect("valid"),
+        vlan: 10.try_into().expect("valid"),
+        pool: range("10.10.0.100", "10.10.0.199"),
+        hosts: range("10.10.0.11", "10.10.0.12"),
+        host_ports: Vec::new(),
+        mlag: Vec::new(),
     }
 }

@@ -41,6 +41,21 @@ pub enum TemplateError {
         #[source]
         source: nmstate::NmstateError,
     },
+    /// A configuration of the installer cannot be merged. It is secret: the reason shows none of it.
+    #[error("the installer's configuration cannot be merged with the host's: {reason}")]
+    Base {
+        /// Why, with the place where there is one.
+        reason: String,
+    },
+    /// A document cannot be written as YAML, which is a bug.
+    #[error("failed to write {document} as YAML")]
+    Yaml {
+        /// Which.
+        document: String,
+        /// Cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The Ignition file cannot be written as JSON, which is a bug.
     #[error("failed to write the Ignition file of {hostname}")]
     Ignition {
@@ -49,14 +64,6 @@ pub enum TemplateError {
         /// Cause.
         #[source]
         source: serde_json::Error,
-    },
-    /// Ignition configs cannot be merged. They are secret: nothing of them is shown.
-    #[error("{what} cannot be merged: {reason}")]
-    Merge {
-        /// Which of them.
-        what: &'static str,
-        /// What is wrong with it, as a sentence.
-        reason: String,
     },
 }
 

@@ -1,6 +1,11 @@
 //! The answer file of a host: Ignition 3.2.0, which every OKD release that boots SCOS understands.
 //!
 //! Source: Ignition `docs/configuration-v3_2.md`. Absent fields are left out, never `null`.
+//! Read next: `merge` for how it is laid over the configuration of its role.
+
+mod merge;
+
+pub use merge::{merge, version};
 
 use harmony_core::net::Hostname;
 use ignition_config::v3_2::{Config, File, Passwd, Resource, Storage, User};
@@ -10,7 +15,7 @@ use serde_json::Value;
 use crate::{Keyfile, TemplateError, check};
 
 /// Folder of NetworkManager's own connections.
-const CONNECTIONS: &str = "/etc/NetworkManager/system-connections";
+pub(crate) const CONNECTIONS: &str = "/etc/NetworkManager/system-connections";
 /// Unreserved characters of RFC 3986 section 2.3, and what keeps a keyfile readable in a plan.
 const DATA: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/').remove(b':').remove(b'=');
@@ -57,7 +62,7 @@ pub fn ignition(node: &NodeIgnition<'_>) -> Result<String, TemplateError> {
         .map_err(|source| TemplateError::Ignition { hostname: node.hostname.to_string(), source })
 }
 
-fn file(path: String, mode: i64, contents: &str) -> File {
+pub(crate) fn file(path: String, mode: i64, contents: &str) -> File {
     let source = format!("data:,{}", utf8_percent_encode(contents, DATA));
     File {
         mode: Some(mode),
@@ -68,7 +73,7 @@ fn file(path: String, mode: i64, contents: &str) -> File {
 }
 
 /// The generated types write some absent fields as `null`.
-fn drop_nulls(value: &mut Value) {
+pub(crate) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, value| !value.is_null());

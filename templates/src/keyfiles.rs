@@ -29,8 +29,13 @@ pub struct Keyfile {
 /// # Errors
 /// A name that is no interface name, a link without members, or what nmstate refuses.
 pub fn link_keyfiles(link: &LinkPlan, address: IpAddr) -> Result<Vec<Keyfile>, TemplateError> {
-    let failed = |source| TemplateError::Keyfiles { bond: link.name.clone(), source };
-    let state = NetworkState::new_from_json(&link_state(link, address)?.to_string()).map_err(failed)?;
+    render(&link.name, &link_state(link, address)?)
+}
+
+/// A network state as keyfiles, sorted by name.
+pub(crate) fn render(name: &str, state: &Value) -> Result<Vec<Keyfile>, TemplateError> {
+    let failed = |source| TemplateError::Keyfiles { bond: name.to_owned(), source };
+    let state = NetworkState::new_from_json(&state.to_string()).map_err(failed)?;
     let mut files: Vec<_> = state
         .gen_conf()
         .map_err(failed)?

@@ -1,5 +1,5 @@
 //! What a host is given to boot and to become, as text: iPXE scripts, the inventory Kickstart,
-//! kernel arguments, NetworkManager keyfiles, Ignition files.
+//! kernel arguments, NetworkManager keyfiles, Ignition files, the installer's configuration and manifests.
 //!
 //! One typed function per file of `templates/`, under the founding epic's names. Text templates
 //! are for scripts; JSON and keyfiles are built from types. Every value is checked for the
@@ -24,16 +24,19 @@ mod disk;
 mod error;
 mod escape;
 mod filters;
+mod install_config;
 mod inventory_ks;
-mod merge;
+mod machine_config;
 mod scos_boot;
+mod yaml;
 
 pub use boot_chain::{BootChain, boot_chain};
 pub use default_ipxe::{DefaultIpxe, LiveEnvironment, default_ipxe};
 pub use disk::disk_boot;
 pub use error::TemplateError;
 pub use ignition::{NodeIgnition, ignition};
+pub use install_config::install_config;
 pub use inventory_ks::{InventoryKickstart, inventory_ks};
 pub use keyfiles::{Keyfile, link_keyfiles, link_state};
-pub use merge::merge as merge_ignition;
+pub use machine_config::{NodeLink, br_ex_state, machine_config};
 pub use scos_boot::{ScosBoot, scos_boot};

@@ -8,7 +8,9 @@
 mod bmc;
 mod dhcp;
 mod discovery;
+mod dns;
 mod host_control;
+mod load_balancer;
 #[allow(dead_code, reason = "the drivers' own tests use more of it")]
 #[path = "../../drivers/tests/real/parts/mod.rs"]
 mod parts;
@@ -23,9 +25,9 @@ mod world;
 
 use std::time::Duration;
 
-use real::{Dnsmasq, IpmiSim, OpenVswitch, Sshd};
+use real::{Dnsmasq, DnsmasqDns, Haproxy, IpmiSim, OpenVswitch, Sshd};
 use simulated::Simulated;
-use wire::{Agents, Redfish};
+use wire::{Agents, CiscoIos, Redfish};
 
 /// After how long a call is cut off, to see that repeating it puts everything right.
 const CUTS: [Duration; 6] = [
@@ -94,6 +96,32 @@ macro_rules! dhcp_servers {
     };
 }
 
+macro_rules! dns_servers {
+    ($($name:ident: $rig:expr),+ $(,)?) => {
+        mod dns_servers {
+            use super::*;
+            $(contract! { dns of $name, $rig;
+                point_1_reads_change_nothing, point_2_a_record_is_replaced_and_may_be_repeated,
+                point_2_what_somebody_else_has_is_refused, point_3_removing_what_is_not_there_succeeds,
+                point_4_the_server_answers_accordingly,
+            })+
+        }
+    };
+}
+
+macro_rules! load_balancers {
+    ($($name:ident: $rig:expr),+ $(,)?) => {
+        mod load_balancers {
+            use super::*;
+            $(contract! { load_balancer of $name, $rig;
+                point_1_reads_change_nothing, point_2_services_are_replaced_and_others_stay, point_2_all_or_none,
+                point_3_removing_what_is_not_there_succeeds, point_4_the_running_balancer_has_them,
+                a_server_is_drained_until_it_is_ready_again,
+            })+
+        }
+    };
+}
+
 macro_rules! host_controls {
     ($($name:ident: $rig:expr),+ $(,)?) => {
         mod host_controls {
@@ -108,6 +136,7 @@ macro_rules! host_controls {
 
 switches! {
     simulated: Simulated::off(),
+    cisco_ios: CiscoIos::start(),
     openvswitch: OpenVswitch::start(),
 }
 
@@ -123,6 +152,14 @@ bmcs! {
 dhcp_servers! {
     simulated: Simulated::off(),
     dnsmasq: Dnsmasq::start(),
+}
+
+dns_servers! {
+    dnsmasq: DnsmasqDns::start(),
+}
+
+load_balancers! {
+    haproxy: Haproxy::start(),
 }
 
 host_controls! {

@@ -1,12 +1,13 @@
 //! Real drivers against real parts, where these are installed and we are root.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use harmony_core::capability::{Bmc, DhcpServer, HostControl, HostTarget, LoginStage, Switch};
+use harmony_core::capability::{Bmc, DhcpServer, DnsServer, HostControl, HostTarget, LoadBalancer, LoginStage, Switch};
 use harmony_core::host::{BmcId, HostId};
-use harmony_core::net::{MacAddress, PortRef};
+use harmony_core::net::{DnsName, MacAddress, PortRef};
 
-use crate::{bmc, dhcp, host_control, parts, switch, world};
+use crate::{bmc, dhcp, dns, host_control, load_balancer, parts, switch, world};
 
 /// Whether this can be checked here; says why not.
 fn is_here(programs: &[(&str, &str)]) -> bool {
@@ -96,6 +97,79 @@ impl dhcp::Rig for Dnsmasq {
 
     async fn ask(&self, client: MacAddress) -> Option<IpAddr> {
         self.0.address(&client.to_string()).parse().ok()
+    }
+
+    fn writes(&self) -> usize {
+        self.0.writes().len()
+    }
+}
+
+/// dnsmasq for DNS, with a hosts file of somebody else's.
+pub(crate) struct DnsmasqDns(parts::dns::Site);
+
+impl DnsmasqDns {
+    pub(crate) async fn start() -> Option<Self> {
+        if !is_here(&parts::dns::NEEDS) {
+            return None;
+        }
+        let rig = Self(parts::dns::Site::new());
+        std::fs::write(rig.0.file("hosts"), "192.0.2.77 nas.ocp4.example.com\n").expect("written");
+        rig.driver().ensure_running().await.expect("starts");
+        Some(rig)
+    }
+
+    fn driver(&self) -> harmony_drivers::dns::dnsmasq::DnsmasqDns {
+        self.0.dns_with(|spec| spec.hosts.push(self.0.file("hosts")))
+    }
+}
+
+impl dns::Rig for DnsmasqDns {
+    fn dns(&self) -> impl DnsServer {
+        self.driver()
+    }
+
+    fn domain(&self) -> &'static str {
+        "ocp4.example.com"
+    }
+
+    fn foreign(&self) -> Option<DnsName> {
+        "nas.ocp4.example.com".parse().ok()
+    }
+
+    fn writes(&self) -> usize {
+        self.0.writes().len()
+    }
+}
+
+/// HAProxy, with two servers on loopback.
+pub(crate) struct Haproxy(parts::haproxy::Site, [parts::haproxy::Server; 2]);
+
+impl Haproxy {
+    pub(crate) async fn start() -> Option<Self> {
+        if !is_here(&parts::haproxy::NEEDS) {
+            return None;
+        }
+        let site = parts::haproxy::Site::new();
+        let servers = [site.server("server-0", None).await, site.server("server-1", None).await];
+        Some(Self(site, servers))
+    }
+}
+
+impl load_balancer::Rig for Haproxy {
+    fn balancer(&self) -> impl LoadBalancer {
+        self.0.owned()
+    }
+
+    fn listen(&self, n: u8) -> SocketAddr {
+        self.0.listen(n)
+    }
+
+    fn servers(&self) -> [SocketAddr; 2] {
+        self.1.each_ref().map(|server| server.entry(&self.0).address)
+    }
+
+    async fn wait(&self) {
+        tokio::time::sleep(Duration::from_millis(30)).await;
     }
 
     fn writes(&self) -> usize {

@@ -4,19 +4,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harmony_core::capability::{Bmc, HostDiscovery};
+use harmony_core::capability::{Bmc, HostDiscovery, PortMode, Switch};
 use harmony_core::host::{BmcId, Firmware};
+use harmony_core::net::PortRef;
 use harmony_core::report::AGENT_PORT;
 use harmony_core::store::SharedStore;
 use harmony_drivers::WriteLog;
 use harmony_drivers::bmc::PasswordSource;
 use harmony_drivers::bmc::redfish::{self, CertificateSource, NetworkBoot, RedfishSpec};
 use harmony_drivers::host::discovery::NetworkDiscovery;
+use harmony_drivers::switch::cisco_ios::{self, CiscoIosSpec};
+use harmony_drivers::transport::cli::SshProfile;
 use harmony_inventory::Inventory;
-use harmony_sim::wire::{BmcEndpoint, Loopback, Wire};
-use harmony_sim::{BmcPersonality, SimTopology, World, WorldSpec};
+use harmony_sim::wire::{BmcEndpoint, Loopback, SwitchEndpoint, Wire};
+use harmony_sim::{BmcPersonality, PortSpec, SimTopology, World, WorldSpec};
 
-use crate::{bmc, discovery};
+use crate::{bmc, discovery, switch};
 
 /// Longer than any boot, in world time.
 const LONG: Duration = Duration::from_secs(600);
@@ -79,6 +82,66 @@ impl bmc::Rig for Redfish {
 
     fn id(&self) -> BmcId {
         self.endpoint.bmc.clone()
+    }
+
+    fn writes(&self) -> usize {
+        self.writes.entries().len()
+    }
+}
+
+/// The `cisco_ios` driver, and a switch that answers as a Catalyst does.
+pub(crate) struct CiscoIos {
+    endpoint: SwitchEndpoint,
+    folder: tempfile::TempDir,
+    writes: WriteLog,
+    _rack: Rack,
+}
+
+impl CiscoIos {
+    /// Two machines on Gi1/0/1 to Gi1/0/4. Two more ports are in the VLANs that ports are put into: a switch
+    /// makes none by itself.
+    pub(crate) async fn start() -> Option<Self> {
+        let mut spec = WorldSpec::rack(44, 2);
+        for (nic, number) in spec.hosts.iter_mut().flat_map(|host| &mut host.nics).zip(1..) {
+            nic.port = Some(format!("tor/Gi1/0/{number}"));
+        }
+        let mode = |vlan: u16| Some(PortMode::Access { vlan: vlan.try_into().expect("a VLAN") });
+        let modes = [None, None, None, None, mode(20), mode(30)];
+        let port = |(number, mode)| PortSpec { name: format!("Gi1/0/{number}"), mode, edge: true };
+        spec.switches[0].ports = (1..).zip(modes).map(port).collect();
+        let rack = Rack::of(spec).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let endpoint = rack.wire.switches().first().expect("a switch").clone();
+        for (file, secret) in [("password", &endpoint.password), ("enable", &endpoint.enable_password)] {
+            std::fs::write(folder.path().join(file), secret.expose()).expect("written");
+        }
+        Some(Self { endpoint, folder, writes: WriteLog::default(), _rack: rack })
+    }
+}
+
+impl switch::Rig for CiscoIos {
+    fn switch(&self) -> impl Switch {
+        let password = |file: &str| PasswordSource::File(self.folder.path().join(file));
+        let spec = CiscoIosSpec {
+            address: self.endpoint.address.ip().to_string(),
+            port: self.endpoint.address.port(),
+            user: self.endpoint.user.clone(),
+            password: password("password"),
+            enable_password: Some(password("enable")),
+            host_ports: (1..=6).map(|number| format!("Gi1/0/{number}").parse().expect("a port")).collect(),
+            ssh_profile: SshProfile::Modern,
+            save: false,
+            port_channels: [1, 48],
+        };
+        cisco_ios::CiscoIos::new(self.endpoint.switch.clone(), spec, self.folder.path(), self.writes.clone())
+    }
+
+    fn ports(&self) -> [PortRef; 3] {
+        ["tor/Gi1/0/1", "tor/Gi1/0/2", "tor/Gi1/0/3"].map(|port| port.parse().expect("a port"))
+    }
+
+    fn absent(&self) -> PortRef {
+        "tor/Gi1/0/9".parse().expect("a port")
     }
 
     fn writes(&self) -> usize {

@@ -2,19 +2,26 @@
 //!
 //! A new Score is a new function here and its name in `for_each_case`; `laws` fails until then.
 
+use std::net::IpAddr;
+
 use harmony_core::capability::{LagSpec, PortMode, PowerAction};
+use harmony_core::cluster::{ClusterDescription, Endpoints};
 use harmony_core::host::Role;
 use harmony_core::net::PortRef;
-use harmony_scores::{HostProvisioningScore, InventoryScore, SwitchAutomationScore};
+use harmony_scores::{HostProvisioningScore, InventoryScore, OkdInstallationScore, SwitchAutomationScore};
 use harmony_sim::{World, WorldSpec};
+use ipnet::Ipv4Net;
 
 use crate::site::{Scores, Site};
+
+/// How many machines of an MLAG rack hold a quorum together, as its spec has it.
+const QUORUM: usize = 3;
 
 /// Calls a macro with the name of every case.
 #[macro_export]
 macro_rules! for_each_case {
     ($then:ident) => {
-        $then! { access_ports, lags, inventory, provisioning, provisioning_by_ssh, whole }
+        $then! { access_ports, lags, inventory, provisioning, provisioning_by_ssh, mlag_pair, okd_hosts, okd_cluster, whole }
     };
 }
 
@@ -145,6 +152,19 @@ pub fn provisioning_by_ssh() -> Case {
     Case { spec, ..provisioning() }
 }
 
+/// Machines of a quorum, each with a cable to both switches of an MLAG pair, to be bonded across it.
+#[must_use]
+pub fn mlag_pair() -> Case {
+    Case {
+        spec: WorldSpec::mlag_rack(37, 3),
+        at_first: |world| set(world, "leaf-b/Eth1/2", lacp("old")),
+        scores: |spec| vec![Box::new(provisioning_of(spec).with_quorum(roles(spec).take(QUORUM)))],
+        by_hand: |world| set(world, "leaf-a/Eth1/1", access(98)),
+        refusal: "port leaf-a/Eth1/1 was access VLAN 10, is access VLAN 98",
+        ..provisioning()
+    }
+}
+
 /// Everything, from machines that are off to bonded nodes.
 #[must_use]
 pub fn whole() -> Case {
@@ -167,6 +187,69 @@ pub fn nodes(spec: &WorldSpec) -> Scores {
     scores
 }
 
+/// Hosts of a cluster, one of them on, that are to be known and to have their roles.
+#[must_use]
+pub fn okd_hosts() -> Case {
+    let mut spec = WorldSpec::okd_rack(37, 1, 0);
+    spec.hosts[0].powered = true;
+    Case {
+        score: "OkdSetup01Inventory",
+        spec,
+        before: Some(ready_to_boot),
+        at_first: |_| (),
+        scores: |spec| vec![okd_of(spec, 1).setups().remove(0)],
+        by_hand: |world| assert!(world.power_by_hand("node-2", PowerAction::On), "a machine"),
+        refusal: "power behind BMC bmc-2 was off, is on",
+    }
+}
+
+/// A whole cluster, as small as it can be, on machines that nobody has catalogued.
+#[must_use]
+pub fn okd_cluster() -> Case {
+    Case {
+        score: "OkdSetup",
+        spec: WorldSpec::okd_rack(38, 1, 1),
+        before: None,
+        at_first: |_| (),
+        scores: |spec| {
+            let mut scores = ready_to_boot(spec);
+            scores.extend(okd_of(spec, 1).setups());
+            scores
+        },
+        by_hand: |world| set(world, "tor/Gi1/0/1", access(98)),
+        refusal: "port tor/Gi1/0/1 was access VLAN 10, is access VLAN 98",
+    }
+}
+
+/// A cluster of three masters and as many workers as there are machines for, with a bootstrap.
+#[must_use]
+pub fn okd(spec: &WorldSpec) -> Scores {
+    let mut scores = ready_to_boot(spec);
+    scores.extend(okd_of(spec, 3).setups());
+    scores
+}
+
+/// The cluster that a rack is for, with so many masters.
+///
+/// # Panics
+/// If the rack has no place for it.
+#[must_use]
+pub fn okd_of(spec: &WorldSpec, masters: usize) -> OkdInstallationScore {
+    let workers = spec.hosts.len() - 1 - masters;
+    let numbered = |kind: &'static str, count: usize| (0..count).map(move |number| format!("{kind}-{number}"));
+    let roles = numbered("master", masters).chain(numbered("worker", workers)).chain(["bootstrap".to_owned()]);
+    let roles = roles.map(|role| role.parse::<Role>().expect("a role"));
+    let machines = Ipv4Net::new(spec.prefix.0, spec.prefix.1).expect("a prefix").trunc();
+    // The last addresses of the network are nobody's.
+    let last = u32::from(machines.broadcast());
+    let address = |back: u32| IpAddr::V4((last - back).into());
+    let endpoints = Endpoints { api: address(2), api_int: None, ingress: address(3) };
+    let name = "ocp4".parse().expect("a name");
+    let domain = "example.com".parse().expect("a domain");
+    let description = ClusterDescription::new(name, domain, machines.into(), endpoints, roles);
+    OkdInstallationScore::new(description).expect("a cluster")
+}
+
 fn ready_and_known(spec: &WorldSpec) -> Scores {
     let mut scores = ready_to_boot(spec);
     scores.extend(known(spec));
@@ -186,8 +269,15 @@ fn known(spec: &WorldSpec) -> Scores {
 }
 
 fn provisioned(spec: &WorldSpec) -> Scores {
-    let roles = (1..=spec.hosts.len()).map(|number| format!("node-{number}").parse::<Role>().expect("a role"));
-    vec![Box::new(HostProvisioningScore::new(roles).assign_unattended())]
+    vec![Box::new(provisioning_of(spec))]
+}
+
+fn provisioning_of(spec: &WorldSpec) -> HostProvisioningScore {
+    HostProvisioningScore::new(roles(spec)).assign_unattended()
+}
+
+fn roles(spec: &WorldSpec) -> impl Iterator<Item = Role> {
+    (1..=spec.hosts.len()).map(|number| format!("node-{number}").parse().expect("a role"))
 }
 
 fn port(text: &str) -> PortRef {

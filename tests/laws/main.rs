@@ -9,6 +9,7 @@ mod journal;
 mod kills;
 mod looks;
 mod misfortune;
+mod okd;
 mod plans;
 mod registry;
 mod seeds;

@@ -1,12 +1,15 @@
 //! What goes wrong is said with its evidence, leaves a compatible state, and does not keep a later run
 //! from going on.
 
+use std::time::Duration;
+
+use harmony_core::boot::{Order, OrderState};
 use harmony_core::capability::PortMode;
 use harmony_core::event::{Event, Outcome};
-use harmony_core::host::{Assignment, Lifecycle, Role};
+use harmony_core::host::{Assignment, Host, Lifecycle, Role};
 use harmony_scores::{HostProvisioningScore, InventoryScore};
-use harmony_sim::{AgentReply, Append, Fault, WorldSpec};
-use harmony_tests::{At, End, Scores, Site, cases};
+use harmony_sim::{AgentReply, Append, Fault, Injected, WorldSpec};
+use harmony_tests::{At, End, Scores, Site, alone, cases, for_each};
 
 fn failed(outcome: Outcome) -> String {
     match outcome {
@@ -87,6 +90,67 @@ async fn an_installation_that_fails_is_tried_again_by_the_next_run() {
     let mut attempts: Vec<u32> = site.store.orders().await.expect("orders").iter().map(|o| o.attempt).collect();
     attempts.sort_unstable();
     assert_eq!(attempts, [1, 2]);
+}
+
+/// A rack whose machine never gets installed, after so many runs that tried it.
+async fn tried(runs: usize) -> (Site, Injected) {
+    let site = Site::rack(28, 1);
+    let fault = site.world.inject(Fault::InstallFails { machine: "node-1".into(), reason: "digest mismatch".into() });
+    for _ in 0..runs {
+        failed(site.apply().await);
+    }
+    (site, fault)
+}
+
+/// The order of the machine that never gets installed, and its host.
+async fn given_up(site: &Site) -> (Order, Host) {
+    let orders = site.store.orders().await.expect("orders");
+    let role = |order: &&Order| order.role.as_str() == "node-1";
+    let order = orders.iter().rfind(role).expect("an order").clone();
+    let host = site.store.host(&order.id.host).await.expect("read").expect("there");
+    (order, host)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_third_failed_attempt_closes_the_order_and_its_role_orders_the_host_anew() {
+    let (site, fault) = tried(2).await;
+    let begun = site.world.now();
+    let error = failed(site.apply().await);
+    assert!(site.world.now() - begun < Duration::from_secs(600), "the run did not wait for a person");
+    let (order, host) = given_up(&site).await;
+    assert_eq!((order.state, order.attempt, host.lifecycle), (OrderState::Failed, 3, Lifecycle::Failed));
+    let again = format!("harmony host assign {} node-1", host.id);
+    assert!(error.contains("digest mismatch") && error.contains(&again), "{error}");
+
+    let writes = site.world.writes().len();
+    let error = failed(site.apply().await);
+    assert!(error.contains("needs a person to look at") && error.contains(&again), "{error}");
+    assert_eq!(site.world.writes().len(), writes, "a run after it touches no device");
+
+    drop(fault);
+    let assignment = host.assignment.expect("a role");
+    site.store.assign(&host.id, &assignment, site.world.clock().now()).await.expect("resumed");
+    assert_eq!(site.apply().await, Outcome::Converged, "{}", site.world.log());
+    site.assert_unbroken("ordered anew");
+    let (anew, host) = given_up(&site).await;
+    assert_eq!((anew.id.number, anew.attempt, anew.address), (2, 1, order.address));
+    assert_eq!(host.lifecycle, Lifecycle::Provisioned);
+}
+
+#[test]
+fn killed_at_every_entry_of_the_run_that_gives_up_ends_in_the_same_state() {
+    let (entries, end) = alone(async {
+        let (site, _fault) = tried(2).await;
+        failed(site.apply().await);
+        (site.journal().await.len() as u64, site.end_state().await)
+    });
+    for_each(At::every(entries), async |at| {
+        let (site, _fault) = tried(2).await;
+        assert_eq!(site.apply_killed(at).await, End::Killed, "killed {at} of {entries}");
+        failed(site.apply().await);
+        assert_eq!(site.end_state().await, end, "killed {at} of {entries}\n{}", site.world.log());
+        site.assert_unbroken(&format!("killed {at} of {entries}"));
+    });
 }
 
 #[tokio::test(start_paused = true)]

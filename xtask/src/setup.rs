@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::machine::{is_root, run, target};
 
 /// For the lab, and why.
-const LAB_PACKAGES: [&str; 25] = [
+const LAB_PACKAGES: [&str; 26] = [
     "busybox-static",
     "cpio",
     "debian-archive-keyring",
@@ -19,6 +19,7 @@ const LAB_PACKAGES: [&str; 25] = [
     "fdisk",
     "grub-common",
     "grub-efi-amd64-bin",
+    "haproxy",
     "iproute2",
     "ipmitool",
     "ipxe",
@@ -37,8 +38,8 @@ const LAB_PACKAGES: [&str; 25] = [
 ];
 
 /// For the tests besides.
-const TEST_PACKAGES: [&str; 8] =
-    ["curl", "dmidecode", "lshw", "nmap", "openssh-client", "openssh-server", "python3-venv", "tmux"];
+const TEST_PACKAGES: [&str; 9] =
+    ["curl", "dmidecode", "lshw", "nmap", "openssh-client", "openssh-server", "python3-venv", "tmux", "xorriso"];
 
 /// The musl target of the toolchain that the project names.
 pub(crate) fn toolchain() -> Result<()> {

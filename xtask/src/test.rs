@@ -14,17 +14,21 @@ pub(crate) fn test(filter: &[String]) -> Result<()> {
     if filter.is_empty() {
         run(cargo().args(["fmt", "--all", "--check"]))?;
         run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+        // What users build has no features but its own.
+        run(cargo().args(["check", "--quiet", "--package", "harmony", "--package", "virtual_rack"]))?;
     }
     let tests = |extra: &[&str]| {
         let mut command = cargo();
         command.arg("test").args(extra).env("HARMONY_AGENT", &agent).env("HARMONY_KSVALIDATOR", &ksvalidator);
         command
     };
+    // Programs and tests together, and always of the whole workspace: what is built for some of its packages has
+    // other features of what they rest on, and compiles all of that once more.
+    run(cargo().args(["build", "--quiet", "--workspace", "--bins", "--tests"]))?;
     run(tests(&["--workspace", "--exclude", "harmony-lab-tests", "--"]).args(filter))?;
-    run(cargo().args(["build", "--quiet", "--package", "harmony", "--package", "virtual_rack"]))?;
     let programs = target().join("debug");
     // One test at a time: two cores emulate six machines already.
-    run(tests(&["--package", "harmony-lab-tests", "--", "--test-threads=1", "--nocapture"])
+    run(tests(&["--workspace", "--test", "lab", "--", "--test-threads=1", "--nocapture"])
         .args(filter)
         .env("HARMONY_BIN_DIR", programs))
 }

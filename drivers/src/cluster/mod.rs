@@ -1,3 +1,4 @@
 //! Clusters: what makes them, and what they say of themselves.
 
 pub mod kubernetes;
+pub mod openshift_install;

@@ -2,7 +2,9 @@
 //!
 //! Owns how a program ends and what is said when it does not end well. Does not know what any
 //! program means by its output. A program that runs out of time is killed; what it had done by then
-//! is not known.
+//! is not known. Read next: `watched` for a program that is listened to while it runs.
+
+mod watched;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,7 +15,9 @@ use std::time::Duration;
 use harmony_core::error::FailureKind;
 use harmony_core::secret::Secret;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+
+pub use watched::Ended;
 
 /// Standard output above this many bytes is an error.
 const MAX_STDOUT_BYTES: usize = 8 << 20;
@@ -44,7 +48,7 @@ impl Program {
         Run {
             program: self.clone(),
             args: args.into_iter().map(Into::into).collect(),
-            secrets: Vec::new(),
+            environment: Vec::new(),
             timeout: Duration::from_secs(10),
         }
     }
@@ -62,7 +66,7 @@ impl fmt::Display for Program {
 pub struct Run {
     program: Program,
     args: Vec<OsString>,
-    secrets: Vec<(&'static str, Secret)>,
+    environment: Vec<(String, Secret)>,
     timeout: Duration,
 }
 
@@ -171,9 +175,24 @@ impl Run {
 
     /// Sets an environment variable that nobody may read in a process list or log.
     #[must_use]
-    pub fn secret(mut self, name: &'static str, value: Secret) -> Self {
-        self.secrets.push((name, value));
+    pub fn secret(mut self, name: impl Into<String>, value: Secret) -> Self {
+        self.environment.push((name.into(), value));
         self
+    }
+
+    /// Starts it. It ends with its `Child`.
+    fn spawn(&self) -> Result<Child, ProcessError> {
+        let mut command = Command::new(&self.program.path);
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value.expose())));
+        // Parsers read English; a Ctrl-C at our terminal is for us to handle, not for the program.
+        command.env("LC_ALL", "C").process_group(0).kill_on_drop(true);
+        command.spawn().map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => {
+                ProcessError::Missing { program: shown(&self.program.path), package: self.program.package }
+            }
+            _ => ProcessError::Start { program: self.program.to_string(), source },
+        })
     }
 
     /// Runs it to its end.
@@ -182,17 +201,7 @@ impl Run {
     /// [`ProcessError`]; after `TimedOut` and `TooMuchOutput` the program was killed half way.
     pub async fn output(self) -> Result<Output, ProcessError> {
         let program = self.program.to_string();
-        let mut command = Command::new(&self.program.path);
-        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.envs(self.secrets.iter().map(|(name, value)| (name, value.expose())));
-        // Parsers read English; a Ctrl-C at our terminal is for us to handle, not for the program.
-        command.env("LC_ALL", "C").process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => {
-                ProcessError::Missing { program: shown(&self.program.path), package: self.program.package }
-            }
-            _ => ProcessError::Start { program: program.clone(), source },
-        })?;
+        let mut child = self.spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let work = async {
             let (stdout, stderr) =

@@ -57,6 +57,9 @@ pub enum SessionError {
     /// The host refuses to run commands.
     #[error("the host refuses to run the command")]
     Refused,
+    /// The host offers no SFTP.
+    #[error("the host offers no file transfer by SFTP")]
+    NoFileTransfer,
 }
 
 /// Compares the host key with the pinned one, and keeps what it saw.

@@ -113,7 +113,7 @@ impl Boot {
         if sha256 != base.sha256 {
             return Err(Refusal::not_yet(format!("{name} is not the file that order {id} was given for")));
         }
-        harmony_templates::merge_ignition(&bytes, own)
+        harmony_templates::ignition::merge(&bytes, own)
             .map_err(|error| Refusal::not_yet(format!("failed to merge {name} for order {id}: {}", chain(&error))))
     }
 }

@@ -7,7 +7,7 @@
 mod disk;
 mod link;
 
-pub use disk::{DiskHints, describe_disk, disks_with_reasons, is_eligible, target_disk};
+pub use disk::{DiskHints, describe_disk, disks_with_reasons, target_disk, unfit};
 pub use link::{Cabling, NicChoice, NicPick, alone, bond_nics, bond_of};
 
 /// Why nothing can be chosen without a person.

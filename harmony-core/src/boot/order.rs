@@ -57,7 +57,7 @@ pub enum OrderState {
     Bonded,
     /// Both ends of the bond were verified.
     Complete,
-    /// It will not be tried again by itself.
+    /// Its attempts are used up. Its host has failed with it, and gets another order once it is resumed.
     Failed,
     /// A person withdrew it.
     Cancelled,

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DeviceResult;
-use crate::net::{PortRef, VlanId};
+use crate::net::{PortRef, SwitchId, VlanId};
 
 /// Addresses from `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,20 @@ pub struct NetworkPlan {
     pub hosts: AddressRange,
     /// Switch ports that hosts are plugged into.
     pub host_ports: Vec<PortRef>,
+    /// Pairs of switches that are one LACP partner to their hosts (MLAG, vPC): a bond may have its NICs on
+    /// both of a pair. Such a LAG is made on each of the two, under one name.
+    ///
+    /// A site file cannot name any, because none of its drivers is for switches that pair like this; a
+    /// Topology of your own can.
+    pub mlag: Vec<[SwitchId; 2]>,
+}
+
+impl NetworkPlan {
+    /// Whether ports of these switches can be in one LAG: they are one switch, or a pair.
+    #[must_use]
+    pub fn can_bundle(&self, a: &SwitchId, b: &SwitchId) -> bool {
+        a == b || self.mlag.iter().any(|pair| pair.contains(a) && pair.contains(b))
+    }
 }
 
 /// A disk image, as the boot server offers it.

@@ -233,3 +233,124 @@ impl ClusterDescription {
 fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cluster, parse};
+    use super::super::{AddressingPolicy, BondPolicy, LacpStrategy, MastersSchedulable, RoleEntry};
+    use super::*;
+
+    type Change = fn(&mut ClusterDescription);
+
+    fn entry<'a>(cluster: &'a mut ClusterDescription, role: &str) -> &'a mut RoleEntry {
+        cluster.roles.entry(parse(role)).or_default()
+    }
+
+    #[test]
+    fn a_usual_cluster_has_nothing_to_say() {
+        assert_eq!(cluster().check(), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn each_contradiction_names_its_key() {
+        let cases: [(&str, Change); 22] = [
+            ("roles", |c| {
+                c.roles.remove(&parse::<crate::host::Role>("master-2"));
+            }),
+            ("roles", |c| {
+                c.roles.remove(&parse::<crate::host::Role>("bootstrap"));
+            }),
+            ("roles.database", |c| {
+                entry(c, "database");
+            }),
+            ("roles.api-int", |c| entry(c, "api-int").kind = Some(NodeKind::Worker)),
+            ("roles.worker-00000000000000000000000000000000000000000000000000", |c| {
+                entry(c, "worker-00000000000000000000000000000000000000000000000000");
+            }),
+            ("network.service", |c| c.network.service = parse("10.129.0.0/16")),
+            ("network.machine", |c| c.network.machine = parse("10.10.0.7/24")),
+            ("network.cluster.cidr", |c| c.network.machine = parse("10.0.0.0/8")),
+            ("network.cluster.host_prefix", |c| c.network.cluster.host_prefix = 14),
+            ("network.cluster.host_prefix", |c| c.network.cluster.host_prefix = 33),
+            ("network.cluster", |c| c.network.cluster.host_prefix = 16),
+            ("endpoints.api", |c| c.endpoints.api = parse("172.30.0.1")),
+            ("endpoints.ingress", |c| c.endpoints.ingress = parse("10.10.0.255")),
+            ("roles.master-0.address", |c| entry(c, "master-0").address = Some(parse("10.11.0.1"))),
+            ("roles.master-0.address", |c| entry(c, "master-0").address = Some(parse("10.10.0.5"))),
+            ("roles.master-1.address", |c| {
+                entry(c, "master-0").address = Some(parse("10.10.0.11"));
+                entry(c, "master-1").address = Some(parse("10.10.0.11"));
+            }),
+            ("roles.master-0.address", |c| {
+                entry(c, "master-0").addressing =
+                    Some(AddressingPolicy::Static { gateway: None, dns: vec![parse("10.10.0.2")] });
+            }),
+            ("roles.master-0.addressing.gateway", |c| {
+                let master = entry(c, "master-0");
+                master.address = Some(parse("10.10.0.11"));
+                let gateway = Some(parse("10.10.0.11"));
+                master.addressing = Some(AddressingPolicy::Static { gateway, dns: vec![parse("10.10.0.2")] });
+            }),
+            ("roles.worker-1.host", |c| {
+                entry(c, "worker-0").host = Some(HostBinding::Serial("S".into()));
+                entry(c, "worker-1").host = Some(HostBinding::Serial("S".into()));
+            }),
+            ("roles.worker-0.bond.nics", |c| {
+                let nics = NicChoice::These(vec![crate::boot::choice::NicPick::Name("eno1".into())]);
+                entry(c, "worker-0").bond = Some(Bond::On(BondPolicy { nics, ..BondPolicy::default() }));
+            }),
+            ("roles.worker-0.lacp", |c| {
+                let worker = entry(c, "worker-0");
+                (worker.bond, worker.lacp) = (Some(Bond::Off), Some(LacpStrategy::Flip));
+            }),
+            ("bootstrap_becomes", |c| c.bootstrap_becomes = Some(parse("master-0"))),
+        ];
+        for (at, (key, change)) in cases.into_iter().enumerate() {
+            let mut cluster = cluster();
+            change(&mut cluster);
+            let error = cluster.check().expect_err(key);
+            assert_eq!(error.key, key, "case {at}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_works_but_is_unusual_is_advised_against() {
+        let mut single = cluster();
+        single.roles.retain(|role, _| ["bootstrap", "master-0"].contains(&role.as_str()));
+        assert!(single.check().expect("works")[0].contains("three are usual"));
+        single.masters_schedulable = MastersSchedulable::Never;
+        assert_eq!(single.check().expect_err("nothing could run").key, "masters_schedulable");
+    }
+
+    #[test]
+    fn roles_come_in_the_order_in_which_they_start() {
+        let mut cluster = cluster();
+        entry(&mut cluster, "worker-10");
+        let plans = cluster.role_plans().expect("valid");
+        let roles: Vec<_> = plans.iter().map(|plan| plan.role.as_str()).collect();
+        assert_eq!(roles, ["bootstrap", "master-0", "master-1", "master-2", "worker-0", "worker-1", "worker-10"]);
+        assert_eq!(plans[1].hostname.as_str(), "master-0.ocp4.example.com");
+        assert_eq!((plans[0].bond.is_some(), plans[1].bond.is_some()), (false, true), "the bootstrap is not bonded");
+    }
+
+    #[test]
+    fn a_role_has_its_own_before_its_kind() {
+        let mut cluster = cluster();
+        let settings = super::super::RoleSettings { bond: Some(Bond::Off), ..Default::default() };
+        cluster.defaults.insert(NodeKind::Worker, settings);
+        entry(&mut cluster, "worker-1").bond = Some(Bond::On(BondPolicy::default()));
+        let bonded = |role: &str| cluster.role_plan(&parse(role)).expect("valid").bond.is_some();
+        assert_eq!((bonded("worker-0"), bonded("worker-1"), bonded("master-0")), (false, true, true));
+    }
+
+    #[test]
+    fn it_is_read_back_as_it_was_written() {
+        let mut cluster = cluster();
+        let worker = entry(&mut cluster, "worker-0");
+        worker.bond = Some(Bond::On(BondPolicy { nics: NicChoice::AtLeastMbps(10_000), ..BondPolicy::default() }));
+        worker.host = Some(HostBinding::Port(parse("tor/Eth1/4")));
+        entry(&mut cluster, "worker-1").bond = Some(Bond::Off);
+        let text = serde_json::to_string(&cluster).expect("serialises");
+        assert_eq!(serde_json::from_str::<ClusterDescription>(&text).expect("reads back"), cluster, "{text}");
+    }
+}

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use super::{ClusterDescription, HostBinding, NodeKind, RolePlan};
 use crate::boot::LinkPlan;
-use crate::boot::choice::{Cabling, NicChoice, Undecided, alone, bond_nics, bond_of, disks_with_reasons};
-use crate::host::{Host, HostId, Lifecycle, Role};
+use crate::boot::choice::{Cabling, Undecided, alone, bond_nics, bond_of, disks_with_reasons, target_disk};
+use crate::host::{Disk, Host, HostId, Lifecycle, Role};
 use crate::net::PortRef;
 
 /// The host of a role.
@@ -125,7 +125,7 @@ impl<'a> Choosing<'a> {
         }
     }
 
-    /// A maximum matching by augmenting paths: a free host first, and only where there is none is another role moved.
+    /// A maximum matching by augmenting paths: a free host first; another role is moved only where there is none.
     fn by_rule<'r>(&mut self, roles: impl Iterator<Item = &'r RolePlan>) {
         let open: Vec<&RolePlan> = roles
             .filter(|role| matches!(role.host, HostBinding::Rule(_)) && !self.chosen.contains_key(&role.role))
@@ -137,7 +137,10 @@ impl<'a> Choosing<'a> {
             .map(|role| (0..by_size.len()).filter(|at| self.refusal(role, by_size[*at]).is_none()).collect())
             .collect();
         let mut owner = vec![None; by_size.len()];
-        for role in 0..open.len() {
+        // Those with the fewest hosts to choose from first, so that few are moved, and the others get small ones.
+        let mut order: Vec<usize> = (0..open.len()).collect();
+        order.sort_by_key(|role| fits[*role].len());
+        for role in order {
             augment(role, &fits, &mut owner, &mut vec![false; by_size.len()]);
         }
         for (at, role) in owner.into_iter().enumerate() {
@@ -161,9 +164,6 @@ impl<'a> Choosing<'a> {
         if let Some(reason) = role.host.refuses(host) {
             return Some(reason);
         }
-        if let Some(other) = self.taken.get(&host.id) {
-            return Some(format!("it becomes {other}"));
-        }
         match host.lifecycle {
             Lifecycle::Discovered => {}
             Lifecycle::Registered => return Some("its hardware was not reported yet".to_owned()),
@@ -174,7 +174,8 @@ impl<'a> Choosing<'a> {
             }
         }
         // Whoever names a host is told by preflight what it lacks; a rule passes over it.
-        if matches!(role.host, HostBinding::Rule(_)) { lacks(role, host) } else { None }
+        let lack = if matches!(role.host, HostBinding::Rule(_)) { lacks(role, host) } else { None };
+        lack.or_else(|| self.taken.get(&host.id).map(|other| format!("it becomes {other}")))
     }
 
     fn answer(&self, role: &RolePlan) -> RoleChoice<'a> {
@@ -254,8 +255,189 @@ pub fn link_of(role: &RolePlan, host: &Host, cabling: &Cabling<'_>) -> Result<(L
     Ok((link, ports))
 }
 
-/// Every NIC that a role's policy could mean, whatever is known of its port.
-#[must_use]
-pub fn nic_choice(role: &RolePlan) -> Option<&NicChoice> {
-    role.bond.as_ref().map(|policy| &policy.nics)
+/// The disk that a role's host is installed on.
+///
+/// # Errors
+/// What a person must do.
+pub fn disk_of<'a>(role: &RolePlan, host: &'a Host) -> Result<&'a Disk, Undecided> {
+    target_disk(host, &role.disk, role.erase.as_deref(), Some(&role.role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cluster, host, hosts, parse};
+    use super::super::{BondPolicy, HostRule, RoleEntry};
+    use super::*;
+    use crate::host::Assignment;
+    use proptest::prelude::*;
+
+    fn choose(cluster: &ClusterDescription, hosts: &[Host]) -> Vec<(String, Result<String, NoHost>)> {
+        let roles = cluster.role_plans().expect("valid");
+        let choices = choose_hosts(cluster, &roles, hosts);
+        choices
+            .into_iter()
+            .map(|choice| {
+                let serial = |chosen: Chosen<'_>| chosen.host.identity.serial.clone().unwrap_or_default();
+                (choice.role.to_string(), choice.host.map(serial))
+            })
+            .collect()
+    }
+
+    fn serial(answer: &[(String, Result<String, NoHost>)], role: &str) -> String {
+        let found = answer.iter().find(|(name, _)| name == role).expect("a role");
+        found.1.clone().unwrap_or_else(|none| panic!("{none:?}"))
+    }
+
+    fn bind(cluster: &mut ClusterDescription, role: &str, host: HostBinding) {
+        cluster.roles.insert(parse(role), RoleEntry { host: Some(host), ..RoleEntry::default() });
+    }
+
+    #[test]
+    fn roles_that_name_their_host_get_it_and_the_others_the_smallest_that_fit() {
+        let mut cluster = cluster();
+        let mut all = hosts(8);
+        all[7].memory_bytes = Some(32 << 30);
+        bind(&mut cluster, "master-0", HostBinding::Serial("SN003".into()));
+        bind(&mut cluster, "master-1", HostBinding::Mac(all[4].nics[1].mac));
+        bind(&mut cluster, "master-2", HostBinding::Port(parse("tor/p5-1")));
+        bind(&mut cluster, "worker-0", HostBinding::Id(all[6].id.clone()));
+        let answer = choose(&cluster, &all);
+        for (role, wanted) in [
+            ("bootstrap", "SN007"),
+            ("master-0", "SN003"),
+            ("master-1", "SN004"),
+            ("master-2", "SN005"),
+            ("worker-0", "SN006"),
+            ("worker-1", "SN000"),
+        ] {
+            assert_eq!(serial(&answer, role), wanted, "{role}");
+        }
+    }
+
+    #[test]
+    fn a_rule_gets_the_only_host_that_fits_even_if_it_is_the_smallest_for_another() {
+        let mut cluster = cluster();
+        let rule = HostRule { has_nvme: Some(true), ..HostRule::default() };
+        bind(&mut cluster, "worker-1", HostBinding::Rule(rule));
+        let mut all = hosts(6);
+        all[0].disks[0].name = "nvme0n1".into();
+        all[0].memory_bytes = Some(32 << 30);
+        let answer = choose(&cluster, &all);
+        assert_eq!(serial(&answer, "worker-1"), "SN000");
+        assert_eq!(serial(&answer, "bootstrap"), "SN001");
+    }
+
+    #[test]
+    fn where_no_host_fits_each_has_its_reason() {
+        let mut all = hosts(8);
+        all[0].memory_bytes = Some(8 << 30);
+        all[1].lifecycle = Lifecycle::Registered;
+        all[2].nics[1].carrier = Some(false);
+        all[3].disks[0].serial = None;
+        all[4].assignment = Some(Assignment { role: parse("infra-0"), disk: None, erase: None });
+        all[5].cpus = None;
+        all[6].lifecycle = Lifecycle::Released;
+        let mut cluster = cluster();
+        let rule = HostRule { model_contains: Some("R740".into()), ..HostRule::default() };
+        bind(&mut cluster, "master-0", HostBinding::Rule(rule));
+        all[7].model = Some("LabCorp R640".into());
+        let answer = choose(&cluster, &all);
+        let none = answer.iter().find(|(role, _)| role == "master-0").expect("there").1.clone().expect_err("none fits");
+        let reasons: Vec<_> = none.refused.iter().map(|(_, why)| why.as_str()).collect();
+        assert_eq!(
+            reasons,
+            [
+                "it has 8.0 GiB of memory, less than 16",
+                "its hardware was not reported yet",
+                "a bond needs two NICs with a link, it has 1",
+                "it has no disk to install on (sda: it has no serial number, by which an order could name it)",
+                "it has the role infra-0",
+                "its number of CPUs is unknown, 4 are needed",
+                "it was released, and is not wiped yet",
+                "its model (LabCorp R640) does not contain `R740`",
+            ]
+        );
+        assert!(none.undecided().waits_for.contains(&all[0].label()));
+    }
+
+    #[test]
+    fn what_is_settled_stays_and_a_contradiction_is_said() {
+        let mut cluster = cluster();
+        let mut all = hosts(7);
+        all[6].assignment = Some(Assignment { role: parse("master-0"), disk: None, erase: None });
+        all[6].lifecycle = Lifecycle::Provisioned;
+        all[6].memory_bytes = Some(1 << 30);
+        assert_eq!(serial(&choose(&cluster, &all), "master-0"), "SN006");
+        bind(&mut cluster, "master-0", HostBinding::Serial("SN001".into()));
+        let answer = choose(&cluster, &all);
+        // The named host is free, and is another: nothing is guessed away.
+        assert_eq!(serial(&answer, "master-0"), "SN001");
+        bind(&mut cluster, "master-0", HostBinding::Serial("SN999".into()));
+        let none = choose(&cluster, &all)[1].1.clone().expect_err("a contradiction");
+        assert!(none.refused[6].1.contains("but the description wants another"), "{none:?}");
+    }
+
+    #[test]
+    fn the_bootstraps_host_becomes_the_worker_that_was_said() {
+        let mut cluster = cluster();
+        cluster.bootstrap_becomes = Some(parse("worker-1"));
+        let mut all = hosts(5);
+        let answer = choose(&cluster, &all);
+        assert_eq!(serial(&answer, "worker-1"), serial(&answer, "bootstrap"));
+        // Later it is that worker, and no other host becomes the bootstrap.
+        for (host, role) in all.iter_mut().zip(["worker-1", "master-0", "master-1", "master-2", "worker-0"]) {
+            host.assignment = Some(Assignment { role: parse(role), disk: None, erase: None });
+        }
+        all.push(host(9));
+        assert_eq!(serial(&choose(&cluster, &all), "bootstrap"), "SN000");
+    }
+
+    #[test]
+    fn the_link_follows_the_policy() {
+        let mut cluster = cluster();
+        let policy = BondPolicy { miimon: Some(50), ..BondPolicy::default() };
+        let entry =
+            RoleEntry { bond: Some(super::super::Bond::On(policy)), vlan: 100.try_into().ok(), ..RoleEntry::default() };
+        cluster.roles.insert(parse("worker-0"), entry);
+        let roles = cluster.role_plans().expect("valid");
+        let a_host = host(1);
+        let (link, ports) = link_of(&roles[4], &a_host, &Cabling::default()).expect("two agreed ports");
+        assert_eq!(link.bond.expect("a bond").miimon, 50);
+        assert_eq!((link.interface().as_str(), link.mac, ports.len()), ("bond0.100", a_host.nics[0].mac, 2));
+        let (link, ports) = link_of(&roles[0], &a_host, &Cabling::default()).expect("the bootstrap's one NIC");
+        assert_eq!((link.name.as_str(), link.bond, ports.len()), ("eno1", None, 1));
+    }
+
+    proptest! {
+        /// Whatever the hosts: no host twice, every choice fits, and no order of the hosts changes the answer.
+        #[test]
+        fn choices_are_sound(facts in proptest::collection::vec((0..3u64, 0..3u32, any::<bool>()), 0..9), turn in 0..9usize) {
+            let mut cluster = cluster();
+            bind(&mut cluster, "worker-0", HostBinding::Rule(HostRule { has_nvme: Some(true), ..HostRule::default() }));
+            let mut all: Vec<Host> = facts.iter().zip(0..).map(|((memory, cpus, nvme), number)| {
+                let mut host = host(number);
+                (host.memory_bytes, host.cpus) = (Some(memory * (12 << 30)), Some(cpus * 3));
+                if *nvme { host.disks[0].name = "nvme0n1".into(); }
+                host
+            }).collect();
+            let answer = choose(&cluster, &all);
+            let roles = cluster.role_plans().expect("valid");
+            let mut seen = std::collections::BTreeSet::new();
+            for (role, (_, choice)) in roles.iter().zip(&answer) {
+                match choice {
+                    Ok(serial) => {
+                        prop_assert!(seen.insert(serial.clone()), "{serial} twice");
+                        let host = all.iter().find(|host| host.identity.serial.as_ref() == Some(serial)).expect("known");
+                        prop_assert_eq!(lacks(role, host), None);
+                    }
+                    // A role without a host: every free host is unfit for it, since others cannot be moved to make room.
+                    Err(none) => prop_assert!(none.refused.iter().all(|(_, why)| why != "others need it more")),
+                }
+            }
+            let len = all.len().max(1);
+            all.rotate_left(turn % len);
+            let ok = |answer: Vec<(String, Result<String, NoHost>)>| answer.into_iter().map(|(role, host)| (role, host.ok())).collect::<Vec<_>>();
+            prop_assert_eq!(ok(choose(&cluster, &all)), ok(answer));
+        }
+    }
 }

@@ -32,7 +32,8 @@ const TOO_OLD: SignedDuration = SignedDuration::from_hours(24);
 /// How far the clocks of cluster and Harmony may be apart.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
-/// A host that was ordered to become a node.
+/// A host that was ordered to become a node. Only those belong here whose disk was written by their order: before that, it
+/// is not theirs to ask, and whoever holds the bootstrap token could take their place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedNode {
     /// Its name in full.
@@ -213,3 +214,6 @@ fn list(texts: &[String]) -> String {
         many => format!("{shown} and {} more", many - 8),
     }
 }
+
+#[cfg(test)]
+mod tests;

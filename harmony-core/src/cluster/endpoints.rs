@@ -157,3 +157,79 @@ fn servers(members: &[&NodeAddress], port: u16) -> Vec<LbServer> {
     servers.sort();
     servers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cluster, parse};
+    use super::*;
+
+    fn nodes() -> Vec<NodeAddress> {
+        let node = |role: &str, kind, last| NodeAddress { role: parse(role), kind, address: [10, 10, 0, last].into() };
+        vec![
+            node("bootstrap", NodeKind::Bootstrap, 10),
+            node("master-0", NodeKind::Master, 11),
+            node("master-1", NodeKind::Master, 12),
+            node("master-2", NodeKind::Master, 13),
+            node("worker-0", NodeKind::Worker, 21),
+            node("worker-1", NodeKind::Worker, 22),
+        ]
+    }
+
+    const ALL: [ClusterPhase; 4] =
+        [ClusterPhase::Bootstrapping, ClusterPhase::WorkersJoin, ClusterPhase::IngressMoves, ClusterPhase::Settled];
+
+    #[test]
+    fn names_and_services_in_every_phase() {
+        let cluster = cluster();
+        let mut text = String::new();
+        for phase in ALL {
+            text += &format!("== {phase:?}\n");
+            for record in dns_records(&cluster, &nodes(), phase).expect("valid") {
+                let back = if record.reverse { " and back" } else { "" };
+                text += &format!("{} {}{back}\n", record.name, record.address);
+            }
+            for service in services(&cluster, &nodes(), phase).expect("valid") {
+                let servers: Vec<_> = service
+                    .servers
+                    .iter()
+                    .map(|server| format!("{}{}", server.name, if server.backup { " (backup)" } else { "" }))
+                    .collect();
+                let (name, listen, balance, check) = (service.name, service.listen, service.balance, service.check);
+                text += &format!("{name} {listen:?} {balance:?} {check:?}: {}\n", servers.join(", "));
+            }
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn routers_are_looked_for_where_they_may_run() {
+        let members = |schedulable, phase, nodes: &[NodeAddress]| {
+            let mut cluster = cluster();
+            cluster.masters_schedulable = schedulable;
+            let members = ingress_members(&cluster, nodes, phase);
+            let has = |kind| members.iter().any(|node| node.kind == kind);
+            assert!(!has(NodeKind::Bootstrap));
+            (has(NodeKind::Master), has(NodeKind::Worker))
+        };
+        use MastersSchedulable as S;
+        for phase in ALL {
+            assert_eq!(members(S::Never, phase, &nodes()), (false, true), "{phase:?}");
+            assert_eq!(members(S::UntilWorkers, phase, &nodes()[..4]), (true, false), "without workers, {phase:?}");
+        }
+        let until = ALL.map(|phase| members(S::UntilWorkers, phase, &nodes()));
+        assert_eq!(until, [(true, false), (true, false), (true, true), (false, true)]);
+        let always = ALL.map(|phase| members(S::Always, phase, &nodes()));
+        assert_eq!(always, [(true, false), (true, false), (true, true), (true, true)]);
+    }
+
+    #[test]
+    fn machine_configs_are_served_on_the_internal_address_only() {
+        let mut cluster = cluster();
+        cluster.endpoints.api_int = Some(parse("10.10.0.7"));
+        let services = services(&cluster, &nodes(), ClusterPhase::Bootstrapping).expect("valid");
+        let listen =
+            |name: &str| services.iter().find(|service| service.name.as_str() == name).expect(name).listen.clone();
+        assert_eq!(listen("ocp4-machine-config"), [parse("10.10.0.7:22623")]);
+        assert_eq!(listen("ocp4-api"), [parse("10.10.0.5:6443"), parse("10.10.0.7:6443")]);
+    }
+}

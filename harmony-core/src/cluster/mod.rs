@@ -12,6 +12,8 @@ mod description;
 pub mod endpoints;
 mod link_policy;
 pub mod preflight;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use binding::{HostBinding, HostRule, Minimums};
 pub use check::DescriptionError;

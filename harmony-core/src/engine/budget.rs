@@ -10,7 +10,11 @@ use std::collections::BTreeMap;
 /// switch's session for moments and waits for LACP in between, so that several share a `flip/tor-1`.
 #[derive(Debug, Clone)]
 pub struct Budgets {
-    /// Steps at once, whatever they do: each may hold a connection, and most wait.
+    /// Steps at once, whatever they do, also those that only wait. Most of these follow an installation, and
+    /// what they have in common is the boot server's link: each has a limit of its own, half an hour, that
+    /// begins when it is let in. 512 images of 1 GB take seven minutes at 10 Gbit/s; those of 3,000 hosts, all
+    /// let in at once, would take longer than any of them may. The rest is for connections and processes:
+    /// a program may have 1,024 files open where nobody has raised that.
     pub total: usize,
     /// Steps at once per name, by kind.
     pub per_kind: BTreeMap<String, usize>,

@@ -276,7 +276,10 @@ impl Memory {
             let since = *self.waiting_since.entry(deferred.key.clone()).or_insert_with(Instant::now);
             if let Some(limit) = deferred.limit_s.filter(|limit| since.elapsed() >= Duration::from_secs(*limit)) {
                 let mut errors = self.errors();
-                errors.push(format!("waited {limit} s for {}", deferred.waits_for));
+                errors.push(match limit {
+                    0 => format!("needs {}", deferred.waits_for),
+                    limit => format!("waited {limit} s for {}", deferred.waits_for),
+                });
                 let hint = self.failed.values().find_map(|(_, hint)| hint.clone()).or_else(|| deferred.hint.clone());
                 return Some(Outcome::Failed { error: errors.join("\n"), hint });
             }

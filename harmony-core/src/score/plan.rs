@@ -136,7 +136,7 @@ pub struct Deferred {
     pub waits_for: String,
     /// What a person can do about it, or look at.
     pub hint: Option<String>,
-    /// How long to wait for it in all; without, for ever.
+    /// How long to wait for it in all, in seconds; without, for ever. With 0 a run does what else it can, and ends.
     pub limit_s: Option<u64>,
 }
 

@@ -92,6 +92,21 @@ crate::on_memory_and_file! {
         assert_eq!(store.history(&id).await.expect("read").len(), 1);
     }
 
+    async fn a_host_that_failed_is_resumed_by_its_role(store) {
+        let id = acquired(&store, 1).await;
+        let order = order(&id, 1, 1);
+        store.create_order(&order, &token("t")).await.expect("given");
+        store.lifecycle(&id, LifecycleEvent::Fail, "three attempts", at(3)).await.expect("allowed");
+        assert_names(&conflict(store.assign(&id, &assignment("node-2"), at(4)).await), &["it is `node-1`"]);
+        store.assign(&id, &assignment("node-1"), at(5)).await.expect("resumed, by the same role");
+        assert_eq!(store.host(&id).await.expect("read").expect("there").lifecycle, Lifecycle::Acquired);
+        assert_eq!(store.order(&order.id).await.expect("read").expect("there").state, OrderState::Cancelled, "still open");
+        let history = store.history(&id).await.expect("read");
+        let last = history.last().expect("resumed");
+        assert_eq!((last.event, last.note.as_str()), (LifecycleEvent::Resume, "role node-1 again"));
+        store.create_order(&crate::fixtures::order(&id, 2, 1), &token("t")).await.expect("ordered anew");
+    }
+
     async fn a_bmc_belongs_to_one_host(store) {
         let (one, two) = (discovered(&store, 1).await, discovered(&store, 2).await);
         let bmc = "bmc-1".parse().expect("valid");

@@ -17,7 +17,10 @@ crate::on_memory_and_file! {
         assert_eq!(host.nics.iter().map(|nic| (nic.name.as_str(), nic.mac)).collect::<Vec<_>>(), [("eth0", mac(1, 0)), ("eth1", mac(1, 1))]);
         assert_eq!((host.nics[0].booted, host.nics[0].lldp[0].port_id.as_str()), (true, "m1p0"));
         assert_eq!(host.disk("D1").expect("there").signatures, ["gpt"]);
-        assert_eq!(host.disk("D1").expect("there").by_id.as_deref(), Some("/dev/disk/by-id/virtio-D1"));
+        let disk = host.disk("D1").expect("there");
+        assert_eq!(disk.by_id.as_deref(), Some("/dev/disk/by-id/virtio-D1"));
+        assert_eq!(disk.by_path.as_deref(), Some("/dev/disk/by-path/pci-0000:00:01.0"));
+        assert_eq!(disk.rotational, Some(false));
 
         let later = body(&{ let mut later = report(1); later.disks.clear(); later });
         store.record_report(address(1), &later, at(9)).await.expect("recorded");

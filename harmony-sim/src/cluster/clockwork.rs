@@ -101,7 +101,27 @@ impl ClusterState {
     /// When something changes next by itself; never, where nothing is under way.
     pub fn next_change(&mut self, now: Duration) -> Option<Duration> {
         self.advance(now);
-        self.clock.coming.first_key_value().map(|((at, _), _)| *at)
+        let mut coming = self.clock.coming.iter().filter(|(_, change)| !self.is_void(change));
+        coming.next().map(|((at, _), _)| *at)
+    }
+
+    /// Whether a change to come will change nothing.
+    fn is_void(&self, change: &Change) -> bool {
+        let living = |node: &String, life: &u32| self.members.get(node).filter(|member| member.life == *life);
+        match change {
+            Change::AsksClient { node, life } | Change::Joins { node, life } => {
+                living(node, life).is_none_or(|member| member.has_client)
+            }
+            Change::AsksServing { node, life } | Change::Serves { node, life } => {
+                living(node, life).is_none_or(|member| member.has_serving)
+            }
+            Change::Runs { node, life }
+            | Change::Ready { node, life }
+            | Change::Lost { node, life }
+            | Change::Evicted { node, life } => living(node, life).is_none(),
+            Change::Approval { request } => !self.is_pending(request),
+            _ => false,
+        }
     }
 
     fn carry_out(&mut self, change: Change) {

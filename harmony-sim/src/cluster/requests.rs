@@ -165,6 +165,10 @@ impl ClusterState {
         self.requests.values().map(|request| request.content.clone()).collect()
     }
 
+    pub(super) fn is_pending(&self, name: &str) -> bool {
+        self.requests.get(name).is_some_and(|request| request.content.state == CsrState::Pending)
+    }
+
     /// The PEM text of a request, where it was made of one.
     #[must_use]
     pub fn request_pem(&self, name: &str) -> Option<&str> {

@@ -122,6 +122,9 @@ pub(super) fn build(spec: WorldSpec) -> Result<(State, InstallSource), SpecError
         machines.push(machine);
     }
     let host_ports = machines.iter().flat_map(|machine| &machine.nics).filter_map(|nic| nic.port.clone()).collect();
+    // Each pair once, though both of its switches name the other.
+    let peer = |(id, switch): (&SwitchId, &SwitchState)| Some([id.clone(), switch.mlag.as_ref()?.peer.clone()]);
+    let mlag = switches.iter().filter_map(peer).filter(|[id, peer]| id < peer).collect();
     let network = NetworkPlan {
         cidr: cidr.into(),
         address: IpAddr::V4(spec.address),
@@ -129,6 +132,7 @@ pub(super) fn build(spec: WorldSpec) -> Result<(State, InstallSource), SpecError
         pool: spec.pool,
         hosts: spec.reserved,
         host_ports,
+        mlag,
     };
     let install = crate::boot_server::install_source(SocketAddr::from((spec.address, BOOT_PORT)));
     let state = State {

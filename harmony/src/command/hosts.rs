@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Subcommand;
 use harmony_core::boot::{Order, OrderState};
-use harmony_core::host::{Assignment, Host, PortWitness, Role};
+use harmony_core::host::{Assignment, Host, Lifecycle, PortWitness, Role};
 use harmony_core::store::{SharedStore, StoreError};
 use jiff::Timestamp;
 
@@ -20,7 +20,7 @@ pub(super) enum HostCommand {
         /// Id, name, role, MAC, serial, or a part of one.
         host: String,
     },
-    /// Give a host a role. The next `apply` orders its installation.
+    /// Give a host a role. The next `apply` orders its installation, anew where the last one failed.
     #[command(after_help = "Examples:
   harmony host assign brisk-otter master-0
   harmony host assign 52:54:00:12:34:56 worker-1 --disk S4EVNF0M --erase S4EVNF0M")]
@@ -106,8 +106,8 @@ pub(super) async fn run(site: &Path, json: bool, command: HostCommand) -> Result
     }
 }
 
-/// Checks an assignment against the host's disks and stores it. An order that failed is closed, so
-/// that the host is ordered anew. Tells what was done.
+/// Checks an assignment against the host's disks and stores it. A host that failed is resumed, and an attempt
+/// that failed closes its order, so that the host is ordered anew. Tells what was done.
 pub(crate) async fn assign(store: &SharedStore, host: &Host, assignment: Assignment) -> Result<String, CommandError> {
     for serial in [&assignment.disk, &assignment.erase].into_iter().flatten() {
         if host.disk(serial).is_none() {
@@ -128,15 +128,18 @@ pub(crate) async fn assign(store: &SharedStore, host: &Host, assignment: Assignm
         }
         _ => error.into(),
     })?;
+    let mut anew = host.lifecycle == Lifecycle::Failed;
     let orders = store.orders().await?;
     if let Some(order) = orders.iter().rfind(|order| order.id.host == host.id && order.state.is_open()) {
         let boots = store.boot_events(&host.id, Some(order.issued_at)).await?;
         let failed = harmony_core::boot::InstallProgress::of(&order.id, &boots).failed;
         if let Some(reason) = failed {
             store.advance_order(&order.id, order.state, OrderState::Cancelled, Some(&reason)).await?;
+            anew = true;
         }
     }
-    Ok(format!("{} has the role {role}; `apply` orders its installation", host.label()))
+    let anew = if anew { " anew" } else { "" };
+    Ok(format!("{} has the role {role}; `apply` orders its installation{anew}", host.label()))
 }
 
 async fn show(store: &SharedStore, host: &Host, orders: &[Order]) -> Result<String, CommandError> {

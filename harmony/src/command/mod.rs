@@ -2,6 +2,7 @@
 //!
 //! `mod.rs` holds the arguments; each command has a file of its own.
 
+mod assets;
 mod cluster;
 mod demo;
 mod hosts;
@@ -37,6 +38,7 @@ use crate::{CommandError, report};
   harmony host forget-key brisk-otter         drop its pinned SSH host keys
   harmony inventory scan                      find agents on the provisioning network, read them
   harmony inventory diff brisk-otter          what changed between its last two reports
+  harmony assets fetch --stream               kernel, initramfs and rootfs of the site's openshift-install
   harmony switch status                       ports, their mode and LACP state
   harmony journal                             runs; `harmony journal 3` tells one again
   harmony tui --replay 3 --speed 8            the same on the screen
@@ -78,6 +80,9 @@ enum Command {
     /// Look at the switches.
     #[command(subcommand)]
     Switch(switch::SwitchCommand),
+    /// Fetch, check and list what hosts boot.
+    #[command(subcommand)]
+    Assets(assets::AssetsCommand),
     /// Run the boot server and the DHCP server of the site until stopped.
     Serve,
     /// The same for a run, which starts it by itself.
@@ -110,6 +115,7 @@ pub async fn main() -> ExitCode {
         Command::Host(command) => hosts::run(&site, json, command).await.map(success),
         Command::Inventory(command) => inventory::run(&site, json, command).await.map(success),
         Command::Switch(command) => switch::run(&site, json, command).await.map(success),
+        Command::Assets(command) => assets::run(&site, json, command).await.map(success),
         Command::Serve => serve::run(&site).await.map(success),
         Command::BootServer => crate::open_site(&site).await.and_then(|_| Err(crate::run::no_boot_server())),
         Command::Journal { run } => journal::run(&site, json, run).await.map(success),

@@ -51,7 +51,7 @@ where
         if scx.remaining() < LOOK * 3 {
             let what = format!("{} did not come up with its {}: {missing}", order.hostname, awaited(&order.link));
             let hint = format!(
-                "look at its console; its disk is written, so `harmony apply` goes on from here once it answers at {}",
+                "look at its console; its disk is written, so another `apply` goes on from here once it answers at {}",
                 order.address
             );
             let error = DeviceError::new(FailureKind::Rejected, what).hint(hint);

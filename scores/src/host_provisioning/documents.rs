@@ -14,6 +14,7 @@ pub(super) fn render(
     host: &Host,
     draft: &OrderDraft,
     source: &InstallSource,
+    network_is_kept: bool,
 ) -> Result<(Document, Document), ScoreError> {
     let failed = |what: &str| {
         let what = format!("make the {what} of {}", host.label());
@@ -21,7 +22,11 @@ pub(super) fn render(
     };
     let order = draft.clone().into_order(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
     let script = scos_boot(&ScosBoot { order: &order, source }).map_err(failed("boot script"))?;
-    let keyfiles = link_keyfiles(&draft.link, draft.address).map_err(failed("bond keyfiles"))?;
+    let keyfiles = if network_is_kept {
+        Vec::new()
+    } else {
+        link_keyfiles(&draft.link, draft.address).map_err(failed("bond keyfiles"))?
+    };
     let node = NodeIgnition { hostname: &draft.hostname, ssh_keys: &[&source.ssh_key], keyfiles: &keyfiles };
     let answer = ignition(&node).map_err(failed("answer file"))?;
     let name = &draft.hostname;

@@ -100,6 +100,11 @@ impl HostProvisioningScore {
     }
 }
 
+/// What a person types to have a failed host ordered anew.
+fn order_anew(host: &HostId, role: &Role) -> String {
+    format!("harmony host show {host}; then harmony host assign {host} {role} to order it anew")
+}
+
 /// How a host is made to boot from the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "by")]
@@ -180,12 +185,24 @@ pub enum ProvisioningAction {
         /// The order.
         order: OrderId,
     },
+    /// Closes an order whose attempts are used up: order and host have failed until a person looks.
+    GiveUp {
+        /// The order.
+        order: OrderId,
+        /// Why.
+        reason: String,
+    },
     /// Puts the host's ports in access mode.
     SetAccess {
         /// The ports.
         ports: Vec<PortRef>,
         /// Their VLAN.
         vlan: VlanId,
+    },
+    /// Bundles the host's ports, which work alone while no partner is heard.
+    SetFallback {
+        /// The bundle.
+        lag: LagSpec,
     },
     /// Reserves the host's address on all its MACs.
     Reserve {
@@ -302,7 +319,7 @@ where
     use ProvisioningAction as A;
     match action {
         A::SetAccess { ports, vlan } => commands(ports, topology.access_mode_commands(ports, *vlan)),
-        A::Flip { lag, .. } => commands(&lag.ports, topology.lacp_mode_commands(lag)),
+        A::Flip { lag, .. } | A::SetFallback { lag } => commands(&lag.ports, topology.lacp_mode_commands(lag)),
         A::Reserve { reservation } => {
             let (path, text) = topology.reservation_record(reservation);
             vec![Change::File { path, before: None, after: Some(text) }]
@@ -317,6 +334,7 @@ where
         A::Assign { .. }
         | A::Issue { .. }
         | A::Reissue { .. }
+        | A::GiveUp { .. }
         | A::Serve { .. }
         | A::FollowInstall { .. }
         | A::Settle { .. }
@@ -352,7 +370,9 @@ impl HostProvisioningScore {
             A::Assign { host, assignment } => Ok(store.assign(host, assignment, scx.cx.clock.now()).await?),
             A::Issue { order } => steps::issue(self, scx, order).await,
             A::Reissue { order } => steps::reissue(self, scx, order).await,
+            A::GiveUp { order, reason } => steps::give_up(scx, order, reason).await,
             A::SetAccess { ports, vlan } => Ok(topology.set_ports_access_mode(ports, *vlan).await?),
+            A::SetFallback { lag } => Ok(topology.set_ports_lacp_mode(lag).await?),
             A::Reserve { reservation } => Ok(topology.set_reservation(reservation).await?),
             A::Serve { order, macs, script, answer, base } => {
                 steps::serve(scx, order, macs, script, answer, base.as_ref()).await

@@ -75,6 +75,22 @@ impl Observed {
         })
     }
 
+    /// Hosts on a network of which nothing else is known yet.
+    pub(crate) fn unseen(hosts: Vec<Host>, network: NetworkPlan) -> Self {
+        Self {
+            now: Timestamp::UNIX_EPOCH,
+            attended: false,
+            network,
+            install: None,
+            hosts,
+            orders: Vec::new(),
+            ports: BTreeMap::new(),
+            reservations: Vec::new(),
+            entries: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+        }
+    }
+
     /// The host that has a role.
     pub(crate) fn host_with(&self, role: &Role) -> Option<&Host> {
         self.hosts.iter().find(|host| host.assignment.as_ref().is_some_and(|assignment| assignment.role == *role))

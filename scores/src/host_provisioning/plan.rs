@@ -53,17 +53,19 @@ pub(crate) fn plan(score: &HostProvisioningScore, seen: &Observed) -> Result<Pla
         seen,
         latest: latest(&seen.orders),
         reservations: seen.reservations.iter().map(|kept| (&kept.hostname, kept)).collect(),
-        pairs: Vec::new(),
+        pairs: seen.network.mlag.iter().map(|pair| pair.iter().cloned().collect()).collect(),
     };
     for role in &score.roles {
         let Some((host, new)) = assigned.get(role) else { continue };
         let mut chain = Chain::new(&site, host, score.setup(role), *new, &mut plan);
         if let Err(undecided) = chain.build(&mut free)? {
+            // What failed for good is nothing that a run waits for: it ends, and says so.
             plan.deferred.push(Deferred {
                 key: format!("{}/choice", host.id),
                 waits_for: undecided.waits_for,
                 hint: Some(undecided.hint),
-                limit_s: limit(score, seen),
+                limit_s: limit(score, seen)
+                    .map(|limit_s| if host.lifecycle == Lifecycle::Failed { 0 } else { limit_s }),
             });
         }
     }

@@ -36,6 +36,9 @@ pub struct NodeSetup {
     /// When the ports of its bond are bundled.
     #[serde(default)]
     pub bundle: Bundling,
+    /// Whether something else than its own answer file keeps its network.
+    #[serde(default)]
+    pub network_is_kept: bool,
 }
 
 impl NodeSetup {
@@ -52,12 +55,13 @@ impl NodeSetup {
             vlan: None,
             addressing: Addressing::Dhcp,
             bundle: Bundling::default(),
+            network_is_kept: false,
         }
     }
 
     /// Whether the ports of its bond are ever bundled.
     pub(super) fn is_bundled(&self) -> bool {
-        self.bond.is_some() && !matches!(self.bundle, Bundling::Never | Bundling::WithFallback)
+        self.bond.is_some() && !matches!(self.bundle, Bundling::Never | Bundling::NotOurs)
     }
 }
 
@@ -91,8 +95,10 @@ pub enum Bundling {
         /// Their keys.
         steps: Vec<String>,
     },
-    /// From the start, with ports that work alone while no LACP partner is heard.
+    /// From the start, with ports that work alone while no LACP partner is heard; both ends are verified once it is up.
     WithFallback,
     /// Never: its ports stay in access mode.
     Never,
+    /// Its ports are as somebody else wants them.
+    NotOurs,
 }

@@ -8,15 +8,15 @@ use harmony_core::capability::{
     RoleConfig, Switch,
 };
 use harmony_core::error::{DeviceError, FailureKind};
-use harmony_core::host::LifecycleEvent;
+use harmony_core::host::{Lifecycle, LifecycleEvent};
 use harmony_core::net::MacAddress;
 use harmony_core::score::{Recovery, ScoreError, StepContext};
 use harmony_core::secret::Secret;
 use harmony_core::store::{Document, OneShot};
 use jiff::Timestamp;
 
-use super::plan::boot_key;
-use super::{BootMethod, HostProvisioningScore, OrderDraft, bond};
+use super::plan::{MAX_ATTEMPTS, boot_key};
+use super::{BootMethod, HostProvisioningScore, OrderDraft, bond, order_anew};
 
 /// How often evidence is looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
@@ -55,6 +55,20 @@ pub(super) async fn reissue<T>(
     id: &OrderId,
 ) -> Result<(), ScoreError> {
     Ok(scx.cx.store.reissue_order(id, &fresh_token(), expiry(score, scx)).await?)
+}
+
+/// The host first: one that is acquired beside a failed order is one that a person has resumed.
+pub(super) async fn give_up<T>(scx: &StepContext<'_, T>, id: &OrderId, reason: &str) -> Result<(), ScoreError> {
+    let store = scx.cx.store;
+    let order = order(scx, id).await?;
+    if store.host(&id.host).await?.is_some_and(|host| host.lifecycle == Lifecycle::Acquired) {
+        let note = format!("order {id}: {reason}");
+        store.lifecycle(&id.host, LifecycleEvent::Fail, &note, scx.cx.clock.now()).await?;
+    }
+    if order.state.is_open() {
+        store.advance_order(id, order.state, OrderState::Failed, Some(reason)).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn serve<T: PxeServer>(
@@ -137,7 +151,12 @@ where
         let progress = InstallProgress::of(id, &events);
         if let Some(reason) = &progress.failed {
             let what = format!("{} of {} failed: {reason}", "installation", order.hostname);
-            let hint = "run again to try once more, with a fresh token; the order allows three attempts";
+            let hint = match MAX_ATTEMPTS.saturating_sub(order.attempt) {
+                0 => order_anew(&id.host, &order.role),
+                left => {
+                    format!("run again to try once more, with a fresh token; {left} of {MAX_ATTEMPTS} attempts left")
+                }
+            };
             return Err(with_evidence(
                 DeviceError::new(FailureKind::Rejected, what).hint(hint),
                 evidence(scx, &order, &progress).await,
@@ -260,7 +279,7 @@ pub(super) async fn settle<T>(scx: &StepContext<'_, T>, id: &OrderId) -> Result<
 pub(super) async fn provisioned<T>(scx: &StepContext<'_, T>, order: &Order, verified: &str) -> Result<(), ScoreError> {
     let store = scx.cx.store;
     let host = store.host(&order.id.host).await?;
-    if host.is_some_and(|host| host.lifecycle != harmony_core::host::Lifecycle::Provisioned) {
+    if host.is_some_and(|host| host.lifecycle != Lifecycle::Provisioned) {
         let note = format!("installed as {}, {verified}", order.role);
         store.lifecycle(&order.id.host, LifecycleEvent::Provisioned, &note, scx.cx.clock.now()).await?;
     }

@@ -93,7 +93,10 @@ impl Observed {
 
     /// What the witnesses say of a host's NICs.
     pub(super) fn witnesses(&self) -> witness::Sources<'_> {
-        witness::Sources::new(&self.ports, &self.mac_table, &self.neighbours)
+        // A link between switches shows the MACs of the hosts behind the other one.
+        let host_ports: BTreeSet<&PortRef> = self.host_ports.iter().collect();
+        let learnt = self.mac_table.iter().filter(|entry| host_ports.contains(&entry.port));
+        witness::Sources::new(&self.ports, learnt, &self.neighbours)
     }
 
     /// Hosts with an order, from its issue on: what it was issued for was known then, and from its

@@ -19,7 +19,7 @@ pub(super) struct Sources<'a> {
 impl<'a> Sources<'a> {
     pub(super) fn new(
         ports: &'a [PortStatus],
-        mac_table: &'a [MacTableEntry],
+        mac_table: impl Iterator<Item = &'a MacTableEntry>,
         neighbours: &'a [LldpNeighbour],
     ) -> Self {
         let mut sources = Self { ports: BTreeMap::new(), learnt: BTreeMap::new(), neighbours: BTreeMap::new() };

@@ -3,15 +3,17 @@
 //! Masters are booted when the bootstrap *serves*, not when it is complete: it completes only once they run the control
 //! plane. Source: `docs/guides/okd-what-the-epic-said.md`.
 
+use harmony_core::boot::choice::Cabling;
 use harmony_core::capability::Artefacts;
 use harmony_core::cluster::NodeKind;
+use harmony_core::cluster::choice::link_of;
 use harmony_core::cluster::endpoints::ClusterPhase;
 use harmony_core::cluster::preflight::Finding;
 use harmony_core::error::{DeviceError, FailureKind};
 use harmony_core::score::{Bound, Change, Plan, ScoreError};
 
 use super::action::{Member, OkdAction};
-use super::cluster::Okd;
+use super::cluster::{Links, Okd, is_kept_by_role};
 use super::observe::{Installer, Observed};
 use super::plan::{Builder, Draft};
 use super::preflight;
@@ -99,7 +101,8 @@ fn fetch(builder: &mut Builder<'_>, installer: &Installer) -> Vec<String> {
 /// What the installer made, if it is what is wanted and still good; otherwise the step that makes it, or what a person must decide.
 fn artefacts<'a>(builder: &mut Builder<'a>, findings: &[Finding]) -> Result<Option<&'a Artefacts>, ScoreError> {
     let (okd, seen) = (builder.okd, builder.seen);
-    let input = okd.installer_input(&seen.source)?;
+    let Some(links) = links(builder) else { return Ok(None) };
+    let input = okd.installer_input(&seen.source, &links)?;
     let digest = input.digest();
     let (generation, why) = match &seen.artefacts {
         None => (1, None),
@@ -151,6 +154,37 @@ fn artefacts<'a>(builder: &mut Builder<'a>, findings: &[Finding]) -> Result<Opti
     });
     builder.wait_for("machines", "what the installer makes for the machines", None);
     Ok(None)
+}
+
+/// How the hosts are attached whose bonds a MachineConfig keeps; `None` while one of them is not known.
+fn links(builder: &mut Builder<'_>) -> Option<Links> {
+    let (okd, seen) = (builder.okd, builder.seen);
+    let network = &seen.hosts.network;
+    let pairs: Vec<_> = network.mlag.iter().map(|pair| pair.iter().cloned().collect()).collect();
+    let cabling = Cabling { host_ports: &network.host_ports, pairs: &pairs };
+    let mut links = Links::new();
+    for plan in okd.plans.iter().filter(|plan| is_kept_by_role(plan)) {
+        // As it was ordered, if it was: NICs that are replaced later change nothing of what was made.
+        let ordered = seen.hosts.order_of(&plan.role).map(|order| order.link.clone());
+        let link = ordered.map(Ok).or_else(|| {
+            let host = seen.hosts.host_with(&plan.role)?;
+            Some(link_of(plan, host, &cabling).map(|(link, _)| link))
+        });
+        match (link, seen.address(okd, &plan.role)) {
+            (Some(Ok(link)), Some(address)) => {
+                links.insert(plan.role.clone(), (link, address));
+            }
+            (Some(Err(undecided)), _) => {
+                builder.wait_for("links", undecided.waits_for, Some(&undecided.hint));
+                return None;
+            }
+            _ => {
+                builder.wait_for("links", format!("a host with an address for the role {}", plan.role), None);
+                return None;
+            }
+        }
+    }
+    Some(links)
 }
 
 /// Hosts that were given something of these artefacts.

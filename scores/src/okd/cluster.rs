@@ -3,22 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use harmony_core::boot::LinkPlan;
 use harmony_core::capability::{Artefacts, BootImages, BootSource, InstallSource, InstallerInput};
-use harmony_core::cluster::{ClusterDescription, ClusterName, LacpStrategy, MastersSchedulable, NodeKind, RolePlan};
+use harmony_core::cluster::{
+    ClusterDescription, ClusterName, LacpStrategy, MastersSchedulable, NodeKind, Persist, RolePlan,
+};
 use harmony_core::host::Role;
 use harmony_core::net::Hostname;
 use harmony_core::score::ScoreError;
-mod pending {
-    use harmony_core::capability::Manifest;
-    use harmony_core::cluster::ClusterDescription;
-    pub(super) fn install_config(_: &ClusterDescription, _: &str) -> Result<String, harmony_templates::TemplateError> {
-        Ok(String::new())
-    }
-    pub(super) fn machine_configs(_: &ClusterDescription) -> Result<Vec<Manifest>, harmony_templates::TemplateError> {
-        Ok(Vec::new())
-    }
-}
-use pending::{install_config, machine_configs};
+use harmony_templates::{NodeLink, install_config, machine_config};
 use serde::{Deserialize, Serialize};
 
 use super::action::Member;
@@ -62,6 +55,14 @@ impl Default for OkdLimits {
             wait_s: 1800,
         }
     }
+}
+
+/// The links of hosts, with their addresses, by role.
+pub(super) type Links = BTreeMap<Role, (LinkPlan, IpAddr)>;
+
+/// Whether a role's bond is kept by a MachineConfig of its kind.
+pub(super) fn is_kept_by_role(plan: &RolePlan) -> bool {
+    plan.bond.as_ref().is_some_and(|bond| bond.persist == Persist::MachineConfig)
 }
 
 /// A cluster's description with what is told beside it.
@@ -114,17 +115,32 @@ impl Okd {
             || self.description.masters_schedulable == MastersSchedulable::Always
     }
 
-    /// What the installer is given.
-    pub(super) fn installer_input(&self, source: &BootSource) -> Result<InstallerInput, ScoreError> {
+    /// What the installer is given, with the bonds that a role keeps by a MachineConfig; these need the hosts.
+    pub(super) fn installer_input(&self, source: &BootSource, links: &Links) -> Result<InstallerInput, ScoreError> {
         let failed = |what: &str| {
             let what = format!("make the {what} of cluster {}", self.name());
             move |source: harmony_templates::TemplateError| ScoreError::Document { what, source: source.into() }
         };
         let ssh_key = self.ssh_key.as_deref().unwrap_or(&source.ssh_key);
+        let mut manifests = Vec::new();
+        for kind in [NodeKind::Master, NodeKind::Worker] {
+            let kept = self.of_kind(kind).filter(|plan| is_kept_by_role(plan));
+            let node = |plan: &RolePlan| {
+                links.get(&plan.role).cloned().map(|(link, address)| (plan.hostname.clone(), link, address))
+            };
+            let nodes: Vec<_> = kept.filter_map(node).collect();
+            if !nodes.is_empty() {
+                let nodes: Vec<NodeLink<'_>> = nodes
+                    .iter()
+                    .map(|(hostname, link, address)| NodeLink { hostname, link, address: *address })
+                    .collect();
+                manifests.push(machine_config(kind, &nodes).map_err(failed("machine configuration"))?);
+            }
+        }
         Ok(InstallerInput {
             cluster: self.name().clone(),
             install_config: install_config(&self.description, ssh_key).map_err(failed("install configuration"))?,
-            manifests: machine_configs(&self.description).map_err(failed("machine configurations"))?,
+            manifests,
             pull_secret_file: self.description.pull_secret_file.clone(),
             masters_schedulable: self.schedulable_at_first(),
         })
@@ -136,13 +152,13 @@ impl Okd {
     pub(super) fn provisioning(
         &self,
         kind: NodeKind,
-        artefacts: &Artefacts,
+        artefacts: Option<&Artefacts>,
         images: Option<&BootImages>,
         source: &BootSource,
         bundle_after: &[String],
     ) -> HostProvisioningScore {
         let source = images.map(|images| self.install_source(images, source));
-        let payload = match (source, artefacts.roles.get(&kind)) {
+        let payload = match (source, artefacts.and_then(|made| made.roles.get(&kind))) {
             (Some(source), Some(base)) => Payload::CoreOs { source: Box::new(source), base: base.clone() },
             _ => Payload::Installed,
         };
@@ -174,6 +190,7 @@ impl Okd {
             LacpStrategy::Flip if bundle_after.is_empty() => Bundling::AtOnce,
             LacpStrategy::Flip => Bundling::After { steps: bundle_after.to_vec() },
             LacpStrategy::Fallback => Bundling::WithFallback,
+            LacpStrategy::None if plan.lacp.is_some() => Bundling::NotOurs,
             LacpStrategy::None => Bundling::Never,
         };
         NodeSetup {
@@ -186,6 +203,7 @@ impl Okd {
             vlan: plan.vlan,
             addressing: plan.addressing.clone(),
             bundle,
+            network_is_kept: is_kept_by_role(plan),
         }
     }
 

@@ -16,11 +16,14 @@ mod inventory;
 mod observe;
 mod plan;
 mod preflight;
+mod served;
+mod stage;
 mod steps;
 mod view;
 mod workers;
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,12 +37,15 @@ use jiff::Timestamp;
 pub use action::{Member, OkdAction, OkdSite};
 pub use cluster::OkdLimits;
 pub use observe::Observed;
+pub use served::{Rack, ServedHost, ServedNames};
 
 use crate::SwitchAutomationScore;
+use crate::cluster_file::read_cluster;
 use crate::host_provisioning;
 use crate::inventory::InventoryScore;
 use crate::switch_automation::current_port_facts;
 use cluster::Okd;
+use stage::Stage;
 
 /// Wants an OKD cluster.
 #[derive(Debug, Clone)]
@@ -67,7 +73,12 @@ impl OkdInstallationScore {
     /// # Errors
     /// What cannot be read, with line and key.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ScoreError> {
-        Self::new(crate::cluster_file::read(path.as_ref())?)
+        let path = path.as_ref();
+        let (description, _advice) = read_cluster(path).map_err(|source| ScoreError::Document {
+            what: format!("use {}", path.display()),
+            source: source.into(),
+        })?;
+        Self::new(description)
     }
 
     /// With other limits of time.
@@ -87,12 +98,20 @@ impl OkdInstallationScore {
     #[must_use]
     pub fn scores<T: OkdSite>(&self, site: &T) -> Vec<Box<dyn AnyScore<T>>> {
         let network = site.network();
+        let mut scores: Vec<Box<dyn AnyScore<T>>> =
+            vec![Box::new(SwitchAutomationScore::ready_to_boot(network.host_ports.clone(), network.vlan))];
+        scores.extend(self.setups());
+        scores
+    }
+
+    /// The same without the switch ports.
+    #[must_use]
+    pub fn setups<T: OkdSite>(&self) -> Vec<Box<dyn AnyScore<T>>> {
         vec![
-            Box::new(SwitchAutomationScore::ready_to_boot(network.host_ports.clone(), network.vlan)),
             Box::new(OkdSetup01Inventory { okd: Arc::clone(&self.0), search: InventoryScore::default() }),
-            Box::new(OkdSetup02Bootstrap(Arc::clone(&self.0))),
-            Box::new(OkdSetup03ControlPlane(Arc::clone(&self.0))),
-            Box::new(OkdSetup04Workers(Arc::clone(&self.0))),
+            Box::new(OkdSetup02Bootstrap::of(&self.0)),
+            Box::new(OkdSetup03ControlPlane::of(&self.0)),
+            Box::new(OkdSetup04Workers::of(&self.0)),
         ]
     }
 }
@@ -108,14 +127,23 @@ pub struct OkdSetup01Inventory {
     search: InventoryScore,
 }
 
+/// One stage of a cluster whose hosts are known.
+pub struct OkdSetup<S>(Arc<Okd>, PhantomData<S>);
+
 /// Wants the bootstrap to serve masters what they ask for.
-pub struct OkdSetup02Bootstrap(Arc<Okd>);
+pub type OkdSetup02Bootstrap = OkdSetup<stage::Bootstrap>;
 
 /// Wants the control plane to run on the masters, and the bootstrap to have left.
-pub struct OkdSetup03ControlPlane(Arc<Okd>);
+pub type OkdSetup03ControlPlane = OkdSetup<stage::ControlPlane>;
 
 /// Wants the workers to have joined, and the cluster to be installed.
-pub struct OkdSetup04Workers(Arc<Okd>);
+pub type OkdSetup04Workers = OkdSetup<stage::Workers>;
+
+impl<S> OkdSetup<S> {
+    fn of(okd: &Arc<Okd>) -> Self {
+        Self(Arc::clone(okd), PhantomData)
+    }
+}
 
 #[async_trait]
 impl<T: OkdSite> Score<T> for OkdSetup01Inventory {
@@ -164,69 +192,64 @@ impl<T: OkdSite> Score<T> for OkdSetup01Inventory {
     }
 }
 
-/// What the Scores of a cluster have in common, once its hosts are known.
-macro_rules! cluster_score {
-    ($score:ident, $plan:path, $kind:expr) => {
-        #[async_trait]
-        impl<T: OkdSite> Score<T> for $score {
-            type Observed = Observed;
-            type Action = OkdAction;
+#[async_trait]
+impl<T: OkdSite, S: Stage> Score<T> for OkdSetup<S> {
+    type Observed = Observed;
+    type Action = OkdAction;
 
-            fn name(&self) -> String {
-                stringify!($score).to_owned()
-            }
+    fn name(&self) -> String {
+        S::NAME.to_owned()
+    }
 
-            async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
-                Observed::read(&self.0, cx).await
-            }
+    async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
+        Observed::read(&self.0, cx).await
+    }
 
-            fn plan(&self, seen: &Observed) -> Result<Plan<OkdAction>, ScoreError> {
-                $plan(&self.0, seen)
-            }
-
-            fn describe(&self, topology: &T, action: &OkdAction) -> Vec<Change> {
-                describe(topology, action)
-            }
-
-            fn facts(&self, seen: &Observed) -> BTreeMap<String, String> {
-                seen.facts(&self.0)
-            }
-
-            async fn apply(&self, scx: &StepContext<'_, T>, action: &OkdAction) -> Result<(), ScoreError> {
-                steps::carry_out(&self.0, scx, action).await
-            }
-
-            async fn recover(
-                &self,
-                scx: &StepContext<'_, T>,
-                action: &OkdAction,
-                since: Timestamp,
-            ) -> Result<Recovery, ScoreError> {
-                match action {
-                    OkdAction::Host { action } => host_provisioning::recover(scx, action, since).await,
-                    // All others may be repeated: waiting harms nobody.
-                    _ => Ok(Recovery::Repeat),
-                }
-            }
-
-            fn roles(&self) -> Vec<Role> {
-                self.0.roles($kind)
-            }
-
-            async fn current_facts(
-                &self,
-                cx: &Context<'_, T>,
-                names: &[String],
-            ) -> Result<BTreeMap<String, String>, ScoreError> {
-                current_port_facts(cx.topology, names).await
-            }
+    fn plan(&self, seen: &Observed) -> Result<Plan<OkdAction>, ScoreError> {
+        match S::KIND {
+            NodeKind::Bootstrap => bootstrap::plan(&self.0, seen),
+            NodeKind::Master => control_plane::plan(&self.0, seen),
+            NodeKind::Worker => workers::plan(&self.0, seen),
         }
-    };
-}
+    }
 
-cluster_score!(OkdSetup02Bootstrap, bootstrap::plan, NodeKind::Bootstrap);
-cluster_score!(OkdSetup03ControlPlane, control_plane::plan, NodeKind::Master);
-cluster_score!(OkdSetup04Workers, workers::plan, NodeKind::Worker);
+    fn describe(&self, topology: &T, action: &OkdAction) -> Vec<Change> {
+        describe(topology, action)
+    }
+
+    fn facts(&self, seen: &Observed) -> BTreeMap<String, String> {
+        seen.facts(&self.0)
+    }
+
+    async fn apply(&self, scx: &StepContext<'_, T>, action: &OkdAction) -> Result<(), ScoreError> {
+        steps::carry_out(&self.0, scx, action).await
+    }
+
+    async fn recover(
+        &self,
+        scx: &StepContext<'_, T>,
+        action: &OkdAction,
+        since: Timestamp,
+    ) -> Result<Recovery, ScoreError> {
+        match action {
+            OkdAction::Host { action } => host_provisioning::recover(scx, action, since).await,
+            // All others may be repeated: waiting harms nobody.
+            _ => Ok(Recovery::Repeat),
+        }
+    }
+
+    fn roles(&self) -> Vec<Role> {
+        self.0.roles(S::KIND)
+    }
+
+    async fn current_facts(
+        &self,
+        cx: &Context<'_, T>,
+        names: &[String],
+    ) -> Result<BTreeMap<String, String>, ScoreError> {
+        current_port_facts(cx.topology, names).await
+    }
+}
 
 /// The exact commands and files of a step.
 fn describe<T: OkdSite>(topology: &T, action: &OkdAction) -> Vec<Change> {

@@ -83,7 +83,7 @@ impl<'a> Builder<'a> {
         bundle_after: &[String],
     ) -> Result<Vec<String>, ScoreError> {
         let images = self.seen.installer.as_ref().map(|installer| &installer.images);
-        let score = self.okd.provisioning(kind, made, images, &self.seen.source, bundle_after);
+        let score = self.okd.provisioning(kind, Some(made), images, &self.seen.source, bundle_after);
         let plan = host_provisioning::plan(&score, &self.seen.hosts)?;
         let mut up = Vec::new();
         for mut step in plan.steps {
@@ -95,6 +95,10 @@ impl<'a> Builder<'a> {
                 up.push(step.key.clone());
             }
             let others = || self.okd.hostnames(kind);
+            if bundles && kind == NodeKind::Master {
+                // It waits for all masters first.
+                step.bound.deadline_s += self.okd.limits.join_s;
+            }
             let step = step.try_map(|action| {
                 Ok::<_, ScoreError>(match (&action, kind) {
                     (ProvisioningAction::Flip { .. }, NodeKind::Master) => {

@@ -275,7 +275,8 @@ async fn expected<T>(okd: &Okd, scx: &StepContext<'_, T>, members: &[Member]) ->
     let node = |member: &Member| {
         let plan = okd.plans.iter().find(|plan| plan.hostname == member.name)?;
         let order = orders.iter().rfind(|order| order.hostname == member.name)?;
-        let is_its_own = order.address == member.address && order.state <= OrderState::Complete;
+        let is_installed = order.state >= OrderState::Installed && order.state <= OrderState::Complete;
+        let is_its_own = order.address == member.address && is_installed;
         is_its_own.then(|| ExpectedNode {
             hostname: member.name.clone(),
             kind: plan.kind,
@@ -293,6 +294,7 @@ async fn move_ingress<T: OkdSite>(
     token: &str,
 ) -> Result<(), ScoreError> {
     let topology = scx.cx.topology;
+    await_taint(okd, scx, workers).await?;
     topology.restart_ingress(okd.name(), token).await?;
     loop {
         let nodes = topology.ingress_nodes(okd.name()).await?;
@@ -309,6 +311,28 @@ async fn move_ingress<T: OkdSite>(
             return Err(gave_up(what, hint.to_owned(), lines));
         }
         scx.waiting("the routers to run on workers only", lines).await?;
+        scx.pause(LOOK).await?;
+    }
+}
+
+/// Waits until pods go nowhere but to workers: an operator taints the masters a while after they are made unschedulable, and
+/// a router that is made before then may land on one of them again.
+async fn await_taint<T: OkdSite>(okd: &Okd, scx: &StepContext<'_, T>, workers: &[Hostname]) -> Result<(), ScoreError> {
+    loop {
+        let nodes = scx.cx.topology.nodes(okd.name()).await?;
+        let is_worker = |name: &str| workers.iter().any(|worker| worker.as_str() == name);
+        let open = nodes.iter().filter(|node| !is_worker(&node.name) && node.roles.contains("worker"));
+        let open: Vec<&str> = open.map(|node| node.name.as_str()).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let lines = vec![format!("still workers, too: {}", open.join(", "))];
+        if is_late(scx) {
+            let what = format!("the masters of {} were not closed to workloads", okd.name());
+            let hint = "oc get schedulers.config.openshift.io cluster -o yaml; oc get clusteroperators kube-scheduler";
+            return Err(gave_up(what, hint.to_owned(), lines));
+        }
+        scx.waiting("the masters to be closed to workloads", lines).await?;
         scx.pause(LOOK).await?;
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreE
     if let Some(key) = schedulable(&mut builder, running, &last) {
         last = vec![key];
     }
-    if let Some(key) = ingress(&mut builder, phase, &last) {
+    if let Some(key) = ingress(&mut builder, running, phase, &last) {
         last = vec![key];
     }
     if !running.is_complete {
@@ -91,14 +91,16 @@ fn schedulable(builder: &mut Builder<'_>, running: &Running, after: &[String]) -
 }
 
 /// Routers move to the workers; the load balancer follows in the next plan, by the phase that is seen then.
-fn ingress(builder: &mut Builder<'_>, phase: ClusterPhase, after: &[String]) -> Option<String> {
+///
+/// The order to restart them is named by where they are: one that left a router behind is followed by another.
+fn ingress(builder: &mut Builder<'_>, running: &Running, phase: ClusterPhase, after: &[String]) -> Option<String> {
     let okd = builder.okd;
     let workers = okd.hostnames(NodeKind::Worker);
     let moves = !workers.is_empty() && okd.description.masters_schedulable == MastersSchedulable::UntilWorkers;
     if !moves || phase == ClusterPhase::Settled {
         return None;
     }
-    let generation = builder.seen.artefacts.as_ref().map_or(0, |made| made.generation);
+    let places = running.ingress_nodes.iter().filter_map(|name| name.split('.').next()).collect::<Vec<_>>();
     Some(builder.step(Draft {
         what: "ingress".to_owned(),
         target: builder.cluster(),
@@ -107,6 +109,6 @@ fn ingress(builder: &mut Builder<'_>, phase: ClusterPhase, after: &[String]) -> 
         after: after.to_vec(),
         bound: Bound::new(1, okd.limits.ingress_s),
         one_shot: false,
-        action: OkdAction::MoveIngress { workers, token: format!("harmony-{generation}") },
+        action: OkdAction::MoveIngress { workers, token: format!("harmony: from {}", places.join(" ")) },
     }))
 }

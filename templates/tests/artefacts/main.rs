@@ -1,6 +1,8 @@
 //! Whole artefacts as snapshots, and what no value may do to them.
 
+mod clusters;
 mod injection;
+mod installer;
 mod kickstart;
 mod snapshots;
 

@@ -50,6 +50,10 @@ fn describe(
         Ok((machine.spec.name.as_str().parse()?, BmcSpec::Ipmi(spec)))
     });
     Ok(SiteFile {
+        dns: None,
+        load_balancer: None,
+        installer: None,
+        cluster: Default::default(),
         site: SiteSection { name: format!("lab-{name}"), state: folder.state() },
         network: NetworkSection {
             cidr: "10.10.0.0/24".parse()?,

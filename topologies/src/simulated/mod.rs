@@ -14,7 +14,7 @@ use harmony_core::store::SharedStore;
 use harmony_sim::wire::{Loopback, LoopbackError, Wire, WireError};
 use harmony_sim::{SpecError, World, WorldSpec};
 
-use crate::site::{SiteError, SiteFile, SiteTopology};
+use crate::site::{ProgramDrivers, SiteError, SiteFile, SiteTopology};
 
 /// Why there is no simulated rack.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,8 @@ impl SimulatedRack {
     /// # Errors
     /// What a driver refuses.
     pub fn open(&self, store: SharedStore) -> Result<SiteTopology, SiteError> {
-        SiteTopology::with_dhcp(self.file.clone(), store, self.world.machine_clock(), self.world.dhcp())
+        let program = ProgramDrivers { dhcp: Some(self.world.dhcp()), ..ProgramDrivers::default() };
+        SiteTopology::with_drivers(self.file.clone(), store, self.world.machine_clock(), &program)
     }
 
     /// The world, to be looked at and meddled with.

@@ -66,6 +66,10 @@ pub(super) fn describe(folder: &Path, wire: &Wire) -> Result<SiteFile, Failure> 
     let (state, install) = (folder.join("state"), wire.install_source());
     let live = |file: &str| format!("/os/{ANACONDA_TREE}/images/pxeboot/{file}");
     Ok(SiteFile {
+        dns: None,
+        load_balancer: None,
+        installer: None,
+        cluster: Default::default(),
         network: NetworkSection {
             cidr,
             address,

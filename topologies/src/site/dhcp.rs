@@ -48,7 +48,9 @@ pub(super) struct NotGiven;
 impl NotGiven {
     fn error<T>() -> DeviceResult<T> {
         Err(DeviceError::new(FailureKind::Invalid, "failed to ask the DHCP server: its driver is in another program")
-            .hint("[dhcp] has driver = \"program\": use the program that opens this site by SiteTopology::with_dhcp"))
+            .hint(
+                "[dhcp] has driver = \"program\": use the program that opens this site by SiteTopology::with_drivers",
+            ))
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use harmony_core::error::DeviceError;
 use harmony_drivers::dhcp::dnsmasq::DnsmasqConfigError;
-use harmony_drivers::host::ssh::{KnownHostsError, SshKeyError};
+use harmony_drivers::host::ssh::SshKeyError;
+use harmony_drivers::transport::PinFileError;
 
 /// A site that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ pub enum SiteError {
     Ssh(#[from] SshKeyError),
     /// The pinned host keys cannot be changed.
     #[error("failed to change the pinned SSH host keys")]
-    KnownHosts(#[from] KnownHostsError),
+    KnownHosts(#[from] PinFileError),
     /// A driver refuses its values or credentials.
     #[error(transparent)]
     Device(DeviceError),

@@ -12,8 +12,13 @@ use harmony_core::host::{BmcId, HostId};
 use harmony_core::net::{PortRef, SwitchId, VlanId};
 use harmony_drivers::bmc::ipmi::IpmiSpec;
 use harmony_drivers::bmc::redfish::{NetworkBoot, RedfishSpec};
+use harmony_drivers::cluster::kubernetes::KubernetesSpec;
+use harmony_drivers::cluster::openshift_install::OpenshiftInstallSpec;
 use harmony_drivers::dhcp::dnsmasq::DnsmasqSpec;
+use harmony_drivers::dns::dnsmasq::DnsmasqDnsSpec;
+use harmony_drivers::dns::external::ExternalDnsSpec;
 use harmony_drivers::host::ssh::{Ssh, SshSpec};
+use harmony_drivers::load_balancer::haproxy::HaproxySpec;
 use harmony_drivers::switch::cisco_ios::CiscoIosSpec;
 use harmony_drivers::switch::openvswitch::OpenVswitchSpec;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -44,6 +49,42 @@ pub struct SiteFile {
     /// `[bmc.NAME]`.
     #[serde(default)]
     pub bmc: BTreeMap<BmcId, BmcSpec>,
+    /// `[dns]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsSpec>,
+    /// `[load_balancer]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<LoadBalancerSpec>,
+    /// `[installer]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<OpenshiftInstallSpec>,
+    /// `[cluster]`.
+    #[serde(default)]
+    pub cluster: KubernetesSpec,
+}
+
+/// The DNS server that hosts ask, and its driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum DnsSpec {
+    /// A dnsmasq that Harmony starts and owns.
+    Dnsmasq(DnsmasqDnsSpec),
+    /// Somebody else keeps the records: Harmony asks, reports, and changes nothing.
+    External(ExternalDnsSpec),
+    /// A server whose driver the program brings, that opens the site.
+    Program,
+}
+
+/// The load balancer before clusters, and its driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum LoadBalancerSpec {
+    /// HAProxy.
+    Haproxy(HaproxySpec),
+    /// Somebody else configures it: Harmony changes nothing.
+    External,
+    /// One whose driver the program brings, that opens the site.
+    Program,
 }
 
 /// `[site]`.
@@ -198,6 +239,9 @@ impl SiteFile {
                 SwitchSpec::CiscoIos(spec) => spec.resolve(folder),
             }
         }
+        if let Some(installer) = &mut file.installer {
+            installer.resolve(folder);
+        }
         let http_boot_uri = file.uefi_boot_url();
         for spec in file.bmc.values_mut() {
             match spec {
@@ -263,6 +307,7 @@ impl SiteFile {
             pool: range(network.pool),
             hosts: range(network.hosts),
             host_ports: ports.collect(),
+            mlag: Vec::new(),
         }
     }
 

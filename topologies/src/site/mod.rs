@@ -2,11 +2,13 @@
 //!
 //! Read next: `file` for the shape of `site.toml`.
 
+mod assets;
 mod boot;
 mod dhcp;
 mod error;
 mod file;
 mod image;
+mod services;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -45,8 +47,12 @@ use boot::BootService;
 use dhcp::SiteDhcp;
 pub use error::SiteError;
 pub use file::{
-    AgentSection, BmcSpec, BootSection, DhcpSpec, LiveFlavour, NetworkSection, SiteFile, SiteSection, SwitchSpec,
+    AgentSection, BmcSpec, BootSection, DhcpSpec, DnsSpec, LiveFlavour, LoadBalancerSpec, NetworkSection, SiteFile,
+    SiteSection, SwitchSpec,
 };
+pub use harmony_drivers::assets::Asset;
+pub use services::ProgramDrivers;
+use services::Services;
 
 /// A site by its file.
 pub struct SiteTopology {
@@ -60,6 +66,7 @@ pub struct SiteTopology {
     discovery: NetworkDiscovery,
     agent_token: Option<Secret>,
     boot: BootService,
+    services: Services,
     writes: WriteLog,
 }
 
@@ -69,21 +76,22 @@ impl SiteTopology {
     /// # Errors
     /// Values that a driver refuses, and credentials that cannot be read.
     pub fn new(file: SiteFile, store: SharedStore, clock: SharedClock) -> Result<Self, SiteError> {
-        Self::with_dhcp(file, store, clock, Arc::new(dhcp::NotGiven))
+        Self::with_drivers(file, store, clock, &ProgramDrivers::default())
     }
 
-    /// The same for a file with `driver = "program"` in `[dhcp]`, with the program's own driver of its
-    /// DHCP server. Where the file names another driver, that one is used.
+    /// The same for a file with `driver = "program"` in `[dhcp]`, `[dns]` or `[load_balancer]`, with the program's own
+    /// drivers of these. Where the file names another driver, that one is used.
     ///
     /// # Errors
     /// As for [`Self::new`].
-    pub fn with_dhcp(
+    pub fn with_drivers(
         file: SiteFile,
         store: SharedStore,
         clock: SharedClock,
-        dhcp: Arc<dyn DhcpServer>,
+        program: &ProgramDrivers,
     ) -> Result<Self, SiteError> {
         let writes = WriteLog::default();
+        let services = Services::new(&file, program, &writes)?;
         let mut switches = SwitchSet::default();
         for (id, spec) in &file.switch {
             let switch: Arc<dyn Switch> = match spec {
@@ -109,14 +117,14 @@ impl SiteTopology {
             DhcpSpec::Dnsmasq(spec) => {
                 SiteDhcp::Dnsmasq(Box::new(Dnsmasq::new(spec.clone(), dnsmasq_config(&file)?, writes.clone())?))
             }
-            DhcpSpec::Program => SiteDhcp::Program(dhcp),
+            DhcpSpec::Program => SiteDhcp::Program(program.dhcp.clone().unwrap_or_else(|| Arc::new(dhcp::NotGiven))),
         };
         let control = Ssh::new(file.ssh.clone(), &file.site.state, writes.clone())?;
         let discovery =
             NetworkDiscovery::new(file.network.cidr, AGENT_PORT, agent_token.clone()).map_err(SiteError::Device)?;
         let (network, pxe) = (file.network_plan(), StorePxe::new(store.clone()));
         let boot = BootService::new(&file, store, clock);
-        Ok(Self { file, network, switches, bmcs, dhcp, pxe, control, discovery, agent_token, boot, writes })
+        Ok(Self { file, network, switches, bmcs, dhcp, pxe, control, discovery, agent_token, boot, services, writes })
     }
 
     /// The site's file.
@@ -152,6 +160,7 @@ impl SiteTopology {
     /// If the DHCP server cannot be stopped.
     pub async fn stop_services(&self) -> DeviceResult<()> {
         self.boot.stop().await;
+        self.services.stop().await?;
         self.dhcp.stop().await
     }
 
@@ -173,11 +182,16 @@ impl SiteTopology {
         self.boot.run(self.boot_config(), stop).await
     }
 
-    /// Drivers of the file count their writes themselves.
-    fn count_dhcp_write(&self, hostname: &Hostname) {
-        if let SiteDhcp::Program(_) = self.dhcp {
-            self.writes.record("dhcp", &self.file.site.name, format!("reservation of {hostname}"));
+    /// Drivers of the file count their writes themselves; those of the program are counted here.
+    fn count_program_write(&self, is_program: bool, driver: &'static str, what: impl FnOnce() -> String) {
+        if is_program {
+            self.writes.record(driver, &self.file.site.name, what());
         }
+    }
+
+    fn count_dhcp_write(&self, hostname: &Hostname) {
+        let is_program = matches!(self.dhcp, SiteDhcp::Program(_));
+        self.count_program_write(is_program, "dhcp", || format!("reservation of {hostname}"));
     }
 
     fn boot_config(&self) -> BootConfig {
@@ -243,6 +257,7 @@ impl Topology for SiteTopology {
 
     async fn prepare(&self) -> DeviceResult<()> {
         self.boot.ensure_running(self.boot_config()).await?;
+        self.services.ensure_running().await?;
         self.dhcp.ensure_running().await
     }
 

@@ -14,7 +14,8 @@ use super::quirks::Quirks;
 use super::resource::{Messages, ParsePathError, ResourcePath};
 use super::spec::{CertificateSource, RedfishSpec};
 use crate::bmc::PasswordError;
-use crate::transport::tls::{Fingerprint, PinError, TlsError};
+use crate::transport::PinFileError;
+use crate::transport::tls::{Fingerprint, TlsError};
 
 /// Why a BMC did not do, or not say, what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub(super) enum RedfishError {
     Password(#[from] PasswordError),
     /// The file of pins.
     #[error(transparent)]
-    Pins(#[from] PinError),
+    Pins(#[from] PinFileError),
     /// The file of authorities.
     #[error("failed to read the certificates in {}", path.display())]
     Authorities {

@@ -17,7 +17,8 @@ use super::resource::{ActionInfo, Boot, EthernetInterface, ResourcePath, Service
 use super::session::Session;
 use super::spec::RedfishSpec;
 use super::task;
-use crate::transport::tls::{Fingerprint, PinError, Trust};
+use crate::transport::PinFileError;
+use crate::transport::tls::{Fingerprint, Trust};
 
 /// Most systems that are named where one must be chosen.
 const MAX_CHOICES: usize = 16;
@@ -43,7 +44,7 @@ impl Visit<'_> {
     pub(super) async fn begin(
         &mut self,
         spec: &RedfishSpec,
-        pin: impl FnOnce(Fingerprint) -> Result<Fingerprint, PinError>,
+        pin: impl FnOnce(Fingerprint) -> Result<Fingerprint, PinFileError>,
     ) -> Result<(), RedfishError> {
         let root = ResourcePath::root();
         // The root is for everybody; some want a login even for that, and get one once they are pinned.

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http_body_util::Limited;
 use hyper::{Response, Uri};
 use jiff::Timestamp;
@@ -100,9 +102,8 @@ fn check(config: &Config) -> Result<(), BadKubeconfig> {
 }
 
 fn expires_at(config: &Config) -> Option<Timestamp> {
-    use base64::Engine;
     let text = config.auth_info.client_certificate_data.as_ref()?;
-    let pem = base64::prelude::BASE64_STANDARD.decode(text.trim()).ok()?;
+    let pem = BASE64_STANDARD.decode(text.trim()).ok()?;
     let certificate = CertificateDer::from_pem_slice(&pem).ok()?;
     let (_, certificate) = parse_x509_certificate(&certificate).ok()?;
     Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()

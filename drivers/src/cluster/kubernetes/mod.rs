@@ -13,6 +13,7 @@
 mod api;
 mod approve;
 mod connection;
+mod count;
 mod error;
 mod machine_config;
 mod objects;

@@ -17,6 +17,7 @@ use serde::Deserialize;
 const MAX_POINTER_BYTES: u64 = 4 << 20;
 
 /// What a pointer says.
+#[derive(Debug)]
 pub(super) struct Pointer {
     /// The name that the server's certificate is for.
     pub(super) host: String,
@@ -125,7 +126,7 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(["root-ca".to_owned()]).expect("made");
         let source = format!("data:text/plain;charset=utf-8;base64,{}", BASE64_STANDARD.encode(made.cert.pem()));
         let url = "https://api-int.ocp4.example.com:22623/config/master";
-        let found = Pointer::of(&pointer(url, &source)).ok().expect("read");
+        let found = Pointer::of(&pointer(url, &source)).expect("read");
         assert_eq!((found.host.as_str(), found.authorities.len()), ("api-int.ocp4.example.com", 1));
         for (url, source) in [
             ("http://api-int.ocp4.example.com:22623/config/master", source.as_str()),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use harmony_core::capability::{CertificateRequest, CsrState};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use x509_parser::asn1_rs::{Any, FromDer};
+use x509_parser::asn1_rs::FromDer;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::{ParsedCriAttribute, X509CriAttribute};
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
@@ -16,6 +16,7 @@ use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_ORGANIZATION_NAME
 use x509_parser::pem::Pem;
 use x509_parser::x509::AttributeTypeAndValue;
 
+use super::count::{Count, count};
 use super::objects::message;
 
 /// Longest PEM text that is read, in bytes. A kubelet's has some 500; with an RSA key and many names, 4000.
@@ -102,14 +103,21 @@ impl Asked {
             return Err("something follows the request".to_owned());
         }
         let info = &request.certification_request_info;
+        let mut read = Count::default();
         for attribute in info.subject.iter_attributes() {
+            read.subject += 1;
             self.subject(attribute)?;
         }
         for attribute in info.attributes() {
-            self.attribute(attribute)?;
+            read.attributes += 1;
+            self.attribute(attribute, &mut read);
+        }
+        if count(&block.contents) != Some(read) {
+            return Err("there is more in it than was read".to_owned());
         }
         let parts = [&self.organisations, &self.dns_names, &self.others].map(Vec::len).iter().sum::<usize>();
-        if parts + self.addresses.len() > MAX_PARTS { Err(format!("it asks for {parts} things")) } else { Ok(()) }
+        let parts = parts + self.addresses.len();
+        if parts > MAX_PARTS { Err(format!("it asks for {parts} things")) } else { Ok(()) }
     }
 
     fn subject(&mut self, attribute: &AttributeTypeAndValue<'_>) -> Result<(), String> {
@@ -125,25 +133,21 @@ impl Asked {
         Ok(())
     }
 
-    fn attribute(&mut self, attribute: &X509CriAttribute<'_>) -> Result<(), String> {
+    fn attribute(&mut self, attribute: &X509CriAttribute<'_>, read: &mut Count) {
         let ParsedCriAttribute::ExtensionRequest(requested) = attribute.parsed_attribute() else {
-            self.other(format!("attribute {}", attribute.oid));
-            return Ok(());
+            return self.other(format!("attribute {}", attribute.oid));
         };
-        // Only the first of a set is parsed, and only that one would be signed; but nobody honest writes two.
-        let (after, set) = Any::from_der(attribute.value).map_err(|_| "its extensions are no set")?;
-        let (others, _) = Any::from_der(set.data).map_err(|_| "its extensions are no set of one")?;
-        if !after.is_empty() || !others.is_empty() {
-            return Err("it has several sets of extensions".to_owned());
+        for extension in &requested.extensions {
+            read.extensions += 1;
+            self.extension(extension, read);
         }
-        requested.extensions.iter().for_each(|extension| self.extension(extension));
-        Ok(())
     }
 
-    fn extension(&mut self, extension: &X509Extension<'_>) {
+    fn extension(&mut self, extension: &X509Extension<'_>, read: &mut Count) {
         let ParsedExtension::SubjectAlternativeName(names) = extension.parsed_extension() else {
             return self.other(format!("extension {}", extension.oid));
         };
+        read.names += names.general_names.len();
         for name in &names.general_names {
             match name {
                 GeneralName::DNSName(name) => self.dns_names.push((*name).to_owned()),

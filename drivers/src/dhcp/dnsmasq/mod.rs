@@ -11,9 +11,9 @@
 //! and loses no lease. `restart-pending` in the folder stands until that is done, so that a run
 //! killed in between is repaired by the next.
 //!
-//! Read next: `spec` for the configuration, `hosts` for the reservations, `daemon` for the process.
+//! Read next: `spec` for the configuration, `hosts` for the reservations,
+//! `transport::daemon` for the process.
 
-mod daemon;
 mod hosts;
 mod records;
 mod spec;
@@ -28,55 +28,31 @@ use harmony_core::capability::{DhcpServer, Lease, Reservation};
 use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 use harmony_core::net::{Hostname, MacAddress};
 use jiff::Timestamp;
+use nix::sys::signal::Signal;
 
 use crate::WriteLog;
-use crate::transport::process::{ProcessError, Program};
-use daemon::Daemon;
+use crate::transport::confirmed::{lock, remove, rename, write};
+use crate::transport::daemon::{Daemon, DaemonError};
+use crate::transport::process::Program;
 pub use hosts::HostsError;
 use spec::Files;
+pub(crate) use spec::plain;
 pub use spec::{BootFiles, DnsmasqConfig, DnsmasqConfigError, DnsmasqSpec, InterfaceName};
 
 /// Name of this driver in the site file and in the [`WriteLog`].
 pub const DRIVER: &str = "dnsmasq";
 /// A log larger than this is put aside.
 const MAX_LOG_BYTES: u64 = 32 << 20;
-/// Time that dnsmasq has to take notice of a file, and another Harmony to finish its change.
+/// Time that dnsmasq has to take notice of a file.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Why dnsmasq is not as it should be.
 #[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// Running processes cannot be listed.
-    #[error("failed to list processes")]
-    Find(#[source] std::io::Error),
-    /// It does not take the configuration.
-    #[error("dnsmasq refuses the configuration")]
-    Refused(#[source] ProcessError),
-    /// It did not start.
-    #[error("dnsmasq did not start")]
-    Start(#[source] ProcessError),
-    /// It could not be signalled.
-    #[error("dnsmasq could not be signalled")]
-    Stop(#[source] std::io::Error),
-    /// It does not end.
-    #[error("dnsmasq still runs after SIGKILL")]
-    StillRuns,
-    /// A file of its folder.
-    #[error("failed to write {}", .path.display())]
-    File {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Another process holds the folder.
-    #[error("another Harmony has been changing {} for {} s", .folder.display(), NOTICE_TIMEOUT.as_secs())]
-    Busy {
-        /// The folder.
-        folder: PathBuf,
-    },
+pub enum DnsmasqError {
+    /// Its process or its files.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     /// It took no notice of a changed file.
     #[error("dnsmasq took no notice of {}", .path.display())]
     Unnoticed {
@@ -110,7 +86,8 @@ impl Dnsmasq {
         let files = Files::new(&folder);
         let text = config.text(&spec.interface, &files)?;
         let program = Program::new(spec.program.unwrap_or_else(|| "dnsmasq".into()), "dnsmasq-base");
-        let daemon = Daemon::new(program, files.config.clone());
+        let option = conf_file(&files.config);
+        let daemon = Daemon::new("dnsmasq", program, vec![option.clone()], option);
         Ok(Self { interface: spec.interface, config, text, files, daemon, writes })
     }
 
@@ -119,8 +96,7 @@ impl Dnsmasq {
     /// # Errors
     /// If processes cannot be listed.
     pub fn is_running(&self) -> DeviceResult<bool> {
-        let found = self.daemon.find().map_err(|error| self.failed("failed to look for", DaemonError::Find(error)))?;
-        Ok(!found.is_empty())
+        self.daemon.is_running().map_err(|error| self.failed("failed to look for", error.into()))
     }
 
     /// Makes it run with this configuration: adopts it, starts it, or starts it again.
@@ -132,7 +108,7 @@ impl Dnsmasq {
         let _lock = self.lock().await.map_err(failed)?;
         self.put_log_aside().await.map_err(failed)?;
         let is_current = std::fs::read_to_string(&self.files.config).is_ok_and(|text| text == self.text);
-        let running = self.daemon.find().map_err(|error| failed(DaemonError::Find(error)))?;
+        let running = self.daemon.find().map_err(|error| failed(error.into()))?;
         if running.len() == 1 && is_current && !self.restart_pending().exists() {
             return Ok(());
         }
@@ -150,15 +126,15 @@ impl Dnsmasq {
         }
         let _lock = self.lock().await.map_err(failed)?;
         self.writes.record(DRIVER, self.interface.as_str(), format!("stop {}", self.daemon.command()));
-        self.daemon.stop().await.map_err(failed)
+        self.daemon.stop().await.map_err(|error| failed(error.into()))
     }
 
     /// Ends it where it runs, and starts it with the configuration and reservations as they are.
     /// Returns where the new process's part of the log begins.
-    async fn restart(&self) -> Result<u64, DaemonError> {
+    async fn restart(&self) -> Result<u64, DnsmasqError> {
         let fresh = self.files.folder.join("dnsmasq.conf.new");
         write(&fresh, &self.text)?;
-        self.daemon.test(&fresh).await?;
+        self.daemon.test(vec!["--test".to_owned(), conf_file(&fresh)]).await?;
         self.writes.record(DRIVER, self.interface.as_str(), format!("start {}", self.daemon.command()));
         self.daemon.stop().await?;
         // Only now, so that the file always says what a running dnsmasq was started with.
@@ -177,70 +153,46 @@ impl Dnsmasq {
     }
 
     /// Makes the folders, and keeps other Harmony processes out while the lock lives.
-    async fn lock(&self) -> Result<File, DaemonError> {
-        std::fs::create_dir_all(&self.files.hosts)
-            .map_err(|source| DaemonError::File { path: self.files.hosts.clone(), source })?;
-        let path = self.files.folder.join("lock");
-        let failed = |source| DaemonError::File { path: path.clone(), source };
-        let file = File::create(&path).map_err(failed)?;
-        let deadline = tokio::time::Instant::now() + NOTICE_TIMEOUT;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
-                Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() < deadline => {
-                    tokio::time::sleep(POLL).await
-                }
-                Err(std::fs::TryLockError::WouldBlock) => {
-                    return Err(DaemonError::Busy { folder: self.files.folder.clone() });
-                }
-            }
-        }
+    async fn lock(&self) -> Result<File, DnsmasqError> {
+        let lock = lock(&self.files.folder).await?;
+        std::fs::create_dir_all(&self.files.hosts).map_err(DaemonError::file(&self.files.hosts))?;
+        Ok(lock)
     }
 
-    async fn put_log_aside(&self) -> Result<(), DaemonError> {
+    async fn put_log_aside(&self) -> Result<(), DnsmasqError> {
         if records::size(&self.files.log) <= MAX_LOG_BYTES {
             return Ok(());
         }
         rename(&self.files.log, &self.files.folder.join("dnsmasq.log.old"))?;
         let deadline = tokio::time::Instant::now() + NOTICE_TIMEOUT;
-        // Asked again and again: a dnsmasq that has just started ignores the first time.
-        while self.daemon.reopen_log()? && !self.files.log.exists() {
+        // SIGUSR2 makes it open its log anew. (SIGHUP would make it read everything again, and has been seen to
+        // end it.) Asked again and again: a dnsmasq that has just started ignores the first time.
+        while self.daemon.signal(Signal::SIGUSR2)? && !self.files.log.exists() {
             if tokio::time::Instant::now() >= deadline {
-                return Err(DaemonError::Unnoticed { path: self.files.log.clone() });
+                return Err(DnsmasqError::Unnoticed { path: self.files.log.clone() });
             }
             tokio::time::sleep(POLL).await;
         }
         Ok(())
     }
 
-    fn failed(&self, what: &str, error: DaemonError) -> DeviceError {
+    fn failed(&self, what: &str, error: DnsmasqError) -> DeviceError {
+        let log = || Some(format!("look into {}", self.files.log.display()));
         let (kind, hint) = match &error {
-            DaemonError::Start(cause) | DaemonError::Refused(cause) => {
-                let said = cause.stderr();
-                let hint = if said.contains("Address already in use") {
-                    Some(
-                        "another DHCP server listens on this interface: end it, or use it in the site file instead"
-                            .to_owned(),
-                    )
-                } else if said.contains("ermission denied") || said.contains("Operation not permitted") {
-                    Some("DHCP needs root".to_owned())
-                } else {
-                    cause.hint()
-                };
-                (cause.kind(), hint)
+            DnsmasqError::Daemon(cause) if cause.stderr().contains("Address already in use") => (
+                cause.kind(),
+                Some(
+                    "another DHCP server listens on this interface: end it, or use it in the site file instead".into(),
+                ),
+            ),
+            DnsmasqError::Daemon(cause)
+                if ["ermission denied", "Operation not permitted"].iter().any(|why| cause.stderr().contains(why)) =>
+            {
+                (cause.kind(), Some("DHCP needs root".to_owned()))
             }
-            DaemonError::Busy { .. } => (FailureKind::Transient, Some("wait for the other run to end".to_owned())),
-            DaemonError::Find(_) | DaemonError::Stop(_) | DaemonError::StillRuns => (FailureKind::Rejected, None),
-            DaemonError::File { .. } => {
-                (FailureKind::Rejected, Some(format!("look at the folder {}", self.files.folder.display())))
-            }
-            DaemonError::Unnoticed { .. } => {
-                (FailureKind::Transient, Some(format!("look into {}", self.files.log.display())))
-            }
-            DaemonError::Complaint(_) => {
-                (FailureKind::Rejected, Some(format!("look into {}", self.files.log.display())))
-            }
+            DnsmasqError::Daemon(cause) => (cause.kind(), cause.hint()),
+            DnsmasqError::Unnoticed { .. } => (FailureKind::Transient, log()),
+            DnsmasqError::Complaint(_) => (FailureKind::Rejected, log()),
         };
         let failed = DeviceError::new(kind, format!("{what} dnsmasq on `{}`", self.interface)).because(error);
         if let Some(hint) = hint { failed.hint(hint) } else { failed }
@@ -313,7 +265,7 @@ impl Dnsmasq {
     }
 
     /// Writes a reservation's file, or removes it, and has a running dnsmasq act on it.
-    async fn change(&self, path: &Path, text: Option<&str>) -> Result<(), DaemonError> {
+    async fn change(&self, path: &Path, text: Option<&str>) -> Result<(), DnsmasqError> {
         let before = std::fs::read_to_string(path).ok();
         let pending = self.restart_pending();
         if before.as_deref() == text && !pending.exists() {
@@ -336,7 +288,7 @@ impl Dnsmasq {
                 None => remove(path)?,
             }
         }
-        if self.daemon.find().map_err(DaemonError::Find)?.is_empty() {
+        if !self.daemon.is_running()? {
             return Ok(());
         }
         if pending.exists() {
@@ -346,32 +298,24 @@ impl Dnsmasq {
     }
 
     /// Waits until the log says that dnsmasq has read a reservation.
-    async fn noticed(&self, path: &Path, log_end: u64) -> Result<(), DaemonError> {
+    async fn noticed(&self, path: &Path, log_end: u64) -> Result<(), DnsmasqError> {
         let deadline = tokio::time::Instant::now() + NOTICE_TIMEOUT;
         loop {
             let log = records::read_from(&self.files.log, log_end, MAX_LOG_BYTES)
-                .map_err(|source| DaemonError::File { path: self.files.log.clone(), source })?;
+                .map_err(DaemonError::file(&self.files.log))?;
             if let Some(verdict) = records::verdict(&log, path) {
-                return verdict.map_err(DaemonError::Complaint);
+                return verdict.map_err(DnsmasqError::Complaint);
             }
             if tokio::time::Instant::now() >= deadline {
-                return Err(DaemonError::Unnoticed { path: path.to_owned() });
+                return Err(DnsmasqError::Unnoticed { path: path.to_owned() });
             }
             tokio::time::sleep(POLL).await;
         }
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), DaemonError> {
-    std::fs::write(path, text).map_err(|source| DaemonError::File { path: path.to_owned(), source })
-}
-
-fn rename(from: &Path, to: &Path) -> Result<(), DaemonError> {
-    std::fs::rename(from, to).map_err(|source| DaemonError::File { path: to.to_owned(), source })
-}
-
-fn remove(path: &Path) -> Result<(), DaemonError> {
-    std::fs::remove_file(path).map_err(|source| DaemonError::File { path: path.to_owned(), source })
+fn conf_file(path: &Path) -> String {
+    format!("--conf-file={}", path.display())
 }
 
 #[async_trait]

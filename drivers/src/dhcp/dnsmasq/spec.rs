@@ -110,13 +110,13 @@ pub struct DnsmasqConfigError {
 }
 
 impl DnsmasqConfigError {
-    fn new(field: &'static str, value: &str, reason: &'static str) -> Self {
+    pub(crate) fn new(field: &'static str, value: &str, reason: &'static str) -> Self {
         Self { field, value: value.chars().take(80).flat_map(char::escape_default).collect(), reason }
     }
 }
 
 /// Refuses what would end or split a value: dnsmasq reads quotes, backslashes, commas and `#`.
-fn plain<'a>(field: &'static str, value: &'a str) -> Result<&'a str, DnsmasqConfigError> {
+pub(crate) fn plain<'a>(field: &'static str, value: &'a str) -> Result<&'a str, DnsmasqConfigError> {
     let allowed = |b: u8| b.is_ascii_graphic() && !b"\"\\,#".contains(&b);
     if !value.is_empty() && value.bytes().all(allowed) {
         return Ok(value);

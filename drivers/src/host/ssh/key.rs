@@ -59,7 +59,7 @@ pub enum SshKeyError {
 }
 
 /// Reads the key, or makes one for the owner's eyes only.
-pub(super) fn load_or_make(path: &Path) -> Result<PrivateKey, SshKeyError> {
+pub(crate) fn load_or_make(path: &Path) -> Result<PrivateKey, SshKeyError> {
     match load(path) {
         Err(SshKeyError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
             make(path)?;

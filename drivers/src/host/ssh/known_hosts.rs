@@ -6,52 +6,19 @@
 //! so a pin would be wrong the next time; what is kept of it is the last key seen, for people to
 //! compare, and what it says is trusted no further than any other unverified report.
 
-use std::io::{ErrorKind, Read};
+use std::io::Error;
 use std::path::{Path, PathBuf};
 
 use harmony_core::capability::LoginStage;
 use harmony_core::host::HostId;
 use russh::keys::PublicKey;
 
-/// Largest file that is read, in bytes: some 40,000 hosts.
-const MAX_BYTES: u64 = 8 << 20;
-
-/// Why a pin cannot be read or kept.
-#[derive(Debug, thiserror::Error)]
-pub enum KnownHostsError {
-    /// The file cannot be read.
-    #[error("failed to read {}", .path.display())]
-    Read {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file cannot be written.
-    #[error("failed to write {}", .path.display())]
-    Write {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A line that is no pin.
-    #[error("{} line {line} holds no host key", .path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-    },
-}
+use crate::transport::PinFileError;
+use crate::transport::pin_file::PinFile;
 
 /// The file of pins.
 #[derive(Debug)]
-pub(crate) struct KnownHosts {
-    path: PathBuf,
-}
+pub(crate) struct KnownHosts(PinFile);
 
 fn name(host: &HostId, stage: &LoginStage) -> String {
     match stage {
@@ -62,93 +29,59 @@ fn name(host: &HostId, stage: &LoginStage) -> String {
 
 impl KnownHosts {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self(PinFile::new(path))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn read(&self) -> Result<String, KnownHostsError> {
-        let mut text = String::new();
-        match std::fs::File::open(&self.path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)) {
-            Err(source) if source.kind() != ErrorKind::NotFound => {
-                Err(KnownHostsError::Read { path: self.path.clone(), source })
-            }
-            _ => Ok(text),
-        }
+        self.0.path()
     }
 
     /// The key that was seen of this system.
-    pub(super) fn seen(&self, host: &HostId, stage: &LoginStage) -> Result<Option<PublicKey>, KnownHostsError> {
+    pub(super) fn seen(&self, host: &HostId, stage: &LoginStage) -> Result<Option<PublicKey>, PinFileError> {
         self.seen_of(&name(host, stage))
     }
 
     /// The key that was seen of what has this name: two words.
-    pub(crate) fn seen_of(&self, name: &str) -> Result<Option<PublicKey>, KnownHostsError> {
-        let prefix = format!("{name} ");
-        let text = self.read()?;
-        let Some((index, line)) = text.lines().enumerate().find(|(_, line)| line.starts_with(&prefix)) else {
-            return Ok(None);
-        };
-        let wrong = |_| KnownHostsError::Line { path: self.path.clone(), line: index + 1 };
-        PublicKey::from_openssh(&line[prefix.len()..]).map(Some).map_err(wrong)
+    pub(crate) fn seen_of(&self, name: &str) -> Result<Option<PublicKey>, PinFileError> {
+        self.0.find(&self.0.read()?, name, "host key", |pin| PublicKey::from_openssh(pin).ok())
     }
 
     /// Keeps a key. One that is there for the same system is replaced.
-    pub(super) fn keep(&self, host: &HostId, stage: &LoginStage, key: &PublicKey) -> Result<(), KnownHostsError> {
+    pub(super) fn keep(&self, host: &HostId, stage: &LoginStage, key: &PublicKey) -> Result<(), PinFileError> {
         self.keep_of(&name(host, stage), key)
     }
 
     /// Keeps the key of what has this name: two words.
-    pub(crate) fn keep_of(&self, name: &str, key: &PublicKey) -> Result<(), KnownHostsError> {
-        let failed = |source| KnownHostsError::Write { path: self.path.clone(), source };
-        let key = PublicKey::new(key.key_data().clone(), "")
-            .to_openssh()
-            .map_err(|error| failed(std::io::Error::other(error)))?;
+    pub(crate) fn keep_of(&self, name: &str, key: &PublicKey) -> Result<(), PinFileError> {
+        let key = PublicKey::new(key.key_data().clone(), "").to_openssh();
+        let key = key.map_err(|error| self.0.unwritten(Error::other(error)))?;
         let wanted = format!("{name} {}", key.trim_end());
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let _lock = self.lock()?;
-        let text = self.read()?;
-        if text.lines().any(|line| line == wanted) {
-            return Ok(());
-        }
-        let prefix = format!("{name} ");
-        let others = text.lines().filter(|line| !line.starts_with(&prefix));
-        self.write(others.chain([wanted.as_str()]))
+        self.0.change(|pins| {
+            if pins.lines().any(|line| line == wanted) {
+                return Ok((pins.to_owned(), ()));
+            }
+            let others = without(pins, name);
+            Ok((format!("{others}{wanted}\n"), ()))
+        })
     }
 
     /// Drops all keys of a host; how many there were.
-    pub(super) fn forget(&self, host: &HostId) -> Result<usize, KnownHostsError> {
-        if !self.path.exists() {
+    pub(super) fn forget(&self, host: &HostId) -> Result<usize, PinFileError> {
+        if !self.path().exists() {
             return Ok(0);
         }
-        let _lock = self.lock()?;
-        let text = self.read()?;
-        let prefix = format!("{host} ");
-        let forgotten = text.lines().filter(|line| line.starts_with(&prefix)).count();
-        if forgotten > 0 {
-            self.write(text.lines().filter(|line| !line.starts_with(&prefix)))?;
-        }
-        Ok(forgotten)
+        self.0.change(|pins| {
+            let others = without(pins, host.as_str());
+            let forgotten = pins.lines().count() - others.lines().count();
+            Ok((others, forgotten))
+        })
     }
+}
 
-    /// Held while the file is changed: other processes keep pins here too.
-    fn lock(&self) -> Result<std::fs::File, KnownHostsError> {
-        let failed = |source| KnownHostsError::Write { path: self.path.clone(), source };
-        let lock = std::fs::File::create(self.path.with_extension("lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        Ok(lock)
-    }
-
-    fn write<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Result<(), KnownHostsError> {
-        let text: String = lines.map(|line| format!("{line}\n")).collect();
-        let fresh = self.path.with_extension("new");
-        let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &self.path));
-        written.map_err(|source| KnownHostsError::Write { path: self.path.clone(), source })
-    }
+/// The pins but for those of one name, or of all names that begin with it and go on with another word.
+fn without(pins: &str, name: &str) -> String {
+    let prefix = format!("{name} ");
+    pins.lines().filter(|line| !line.starts_with(&prefix)).map(|line| format!("{line}\n")).collect()
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@
 //!
 //! Read next: `known_hosts` for what is trusted, `session` for the connection.
 
-mod key;
+pub(crate) mod key;
 pub(crate) mod known_hosts;
-mod session;
+pub(crate) mod session;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ use russh::keys::PrivateKey;
 use serde::{Deserialize, Serialize};
 
 use crate::WriteLog;
+use crate::transport::PinFileError;
 pub use key::SshKeyError;
-use known_hosts::KnownHosts;
-pub use known_hosts::KnownHostsError;
+pub(crate) use known_hosts::KnownHosts;
 pub use session::SessionError;
 use session::{Login, Session};
 
@@ -97,7 +97,7 @@ impl Ssh {
     ///
     /// # Errors
     /// If the file `known_hosts` cannot be read or written; it is then as it was.
-    pub fn forget_host_keys(state_dir: &Path, host: &HostId) -> Result<usize, KnownHostsError> {
+    pub fn forget_host_keys(state_dir: &Path, host: &HostId) -> Result<usize, PinFileError> {
         KnownHosts::new(known_hosts_in(state_dir)).forget(host)
     }
 
@@ -116,7 +116,7 @@ impl Ssh {
 
     async fn open(&self, target: &HostTarget, operation: &str, lifetime: Duration) -> DeviceResult<Session> {
         let HostTarget { host, address, stage } = target;
-        let unkept = |error: KnownHostsError| {
+        let unkept = |error: PinFileError| {
             let hint = format!("correct or remove {}", self.known.path().display());
             DeviceError::new(FailureKind::Invalid, operation).because(error).hint(hint)
         };
@@ -160,7 +160,7 @@ impl Ssh {
                     self.spec.key_file.display()
                 ),
             ),
-            SessionError::Refused => {
+            SessionError::Refused | SessionError::NoFileTransfer => {
                 (FailureKind::Rejected, format!("may `{}` run commands on host {host}?", self.user(stage)))
             }
         };

@@ -1,4 +1,4 @@
-//! One SSH connection to a host: log in with a key, run one command.
+//! One SSH connection to a host: log in with a key, run one command, or transfer files.
 //!
 //! The connection itself is [`crate::transport::ssh`]'s. Does not know which key is right
 //! ([`super::known_hosts`]) nor what a command means.
@@ -10,6 +10,7 @@ use std::time::Duration;
 use harmony_core::capability::CommandOutput;
 use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKey};
 use russh::{ChannelMsg, Disconnect, client};
+use russh_sftp::client::SftpSession;
 use tokio::time::timeout;
 
 pub use crate::transport::ssh::SessionError;
@@ -22,24 +23,24 @@ const MAX_STDOUT_BYTES: usize = 1 << 20;
 const MAX_STDERR_BYTES: usize = 64 << 10;
 
 /// Whom to log in as, and with what.
-pub(super) struct Login<'a> {
-    pub(super) address: SocketAddr,
-    pub(super) user: &'a str,
-    pub(super) key: &'a Arc<PrivateKey>,
-    pub(super) pinned: Option<PublicKey>,
+pub(crate) struct Login<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) user: &'a str,
+    pub(crate) key: &'a Arc<PrivateKey>,
+    pub(crate) pinned: Option<PublicKey>,
 }
 
 /// A session that is logged in.
-pub(super) struct Session {
+pub(crate) struct Session {
     handle: client::Handle<Watch>,
     /// The host key that it showed.
-    pub(super) host_key: PublicKey,
+    pub(crate) host_key: PublicKey,
 }
 
 impl Session {
     /// Connects and logs in. `lifetime` is a bound after which the connection ends by itself, should
     /// it be silent.
-    pub(super) async fn open(login: Login<'_>, lifetime: Duration) -> Result<Self, SessionError> {
+    pub(crate) async fn open(login: Login<'_>, lifetime: Duration) -> Result<Self, SessionError> {
         let Login { address, user, key, pinned } = login;
         let config = client::Config {
             keepalive_interval: Some(KEEPALIVE),
@@ -61,7 +62,7 @@ impl Session {
 
     /// Runs a command, until it ends, the connection does, or the time is up. The status is absent if
     /// the connection ended first, or a signal ended the command.
-    pub(super) async fn run(&self, command: &str, time: Duration) -> Result<CommandOutput, SessionError> {
+    pub(crate) async fn run(&self, command: &str, time: Duration) -> Result<CommandOutput, SessionError> {
         let work = async {
             let mut channel = self.handle.channel_open_session().await.map_err(SessionError::Protocol)?;
             channel.exec(true, command).await.map_err(SessionError::Protocol)?;
@@ -81,8 +82,18 @@ impl Session {
         timeout(time, work).await.map_err(|_| SessionError::TimedOut { what: "the command", after: time })?
     }
 
+    /// Opens the file transfer of it, SFTP.
+    pub(crate) async fn sftp(&self) -> Result<SftpSession, SessionError> {
+        let open = async {
+            let channel = self.handle.channel_open_session().await.map_err(SessionError::Protocol)?;
+            channel.request_subsystem(true, "sftp").await.map_err(SessionError::Protocol)?;
+            SftpSession::new(channel.into_stream()).await.map_err(|_| SessionError::NoFileTransfer)
+        };
+        bounded("the start of SFTP", open).await?
+    }
+
     /// Ends the session politely, if the host still listens.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         let _ = timeout(KEEPALIVE, self.handle.disconnect(Disconnect::ByApplication, "", "en")).await;
     }
 }

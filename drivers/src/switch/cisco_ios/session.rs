@@ -9,6 +9,7 @@ use super::answer::refusal;
 use super::show::version;
 use super::spec::MAX_PASSWORD_BYTES;
 use super::{CiscoIos, Refusal};
+use crate::transport::PinFileError;
 use crate::transport::cli::{self, CliError, Login, Mode, SshProfile, SshShell};
 use crate::transport::ssh::SessionError;
 
@@ -60,7 +61,7 @@ impl CiscoIos {
         let password = self.spec.password.read(MAX_PASSWORD_BYTES).map_err(unread)?;
         let enable = self.spec.enable_password.as_ref().map(|source| source.read(MAX_PASSWORD_BYTES));
         let enable = enable.transpose().map_err(unread)?;
-        let unkept = |error: crate::host::ssh::KnownHostsError| {
+        let unkept = |error: PinFileError| {
             let hint = format!("correct or remove {}", self.known_hosts.path().display());
             DeviceError::new(FailureKind::Invalid, operation).because(error).hint(hint)
         };

@@ -10,18 +10,20 @@
 mod pins;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use pins::{CertificatePins, PinError};
+pub use pins::CertificatePins;
 
 /// SHA-256 of a certificate's DER form, as `openssl x509 -fingerprint -sha256` prints it, with or
 /// without colons.
@@ -161,6 +163,26 @@ pub fn trusting_nobody() -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| TlsError(error.into()))?;
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+/// Files of authorities that machines trust: Debian's, and that of Red Hat's descendants.
+const AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+/// For servers of the internet: trusts the authorities that this machine does, those of the file that `SSL_CERT_FILE`
+/// names if it is set. Where there are none, nobody.
+///
+/// # Errors
+/// As [`Verifier::client_config`].
+pub fn trusting_the_machine() -> Result<ClientConfig, TlsError> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let mut files = named.into_iter().chain(AUTHORITIES.map(PathBuf::from));
+    let pem = files.find_map(|file| std::fs::read(file).ok()).unwrap_or_default();
+    let mut roots = RootCertStore::empty();
+    // One that is not understood vouches for nobody; the others still do.
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| TlsError(error.into()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 impl ServerCertVerifier for Verifier {

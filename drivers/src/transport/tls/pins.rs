@@ -1,69 +1,34 @@
 //! Certificates as they were first seen: `NAME sha256:HEX`, a line each.
 
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::Fingerprint;
-
-/// Largest file that is read, in bytes: some 80,000 devices.
-const MAX_BYTES: u64 = 8 << 20;
-
-/// Why a pin cannot be read or kept.
-#[derive(Debug, thiserror::Error)]
-pub enum PinError {
-    /// The file cannot be read.
-    #[error("failed to read {}", .path.display())]
-    Read {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file cannot be written.
-    #[error("failed to write {}", .path.display())]
-    Write {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A line that is no pin.
-    #[error("{} line {line} holds no certificate's fingerprint", .path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-    },
-}
+use crate::transport::PinFileError;
+use crate::transport::pin_file::PinFile;
 
 /// The file of pins. Other processes may keep pins in it at the same time.
 #[derive(Debug, Clone)]
-pub struct CertificatePins {
-    path: PathBuf,
-}
+pub struct CertificatePins(PinFile);
 
 impl CertificatePins {
     /// The file at this path, which need not be there yet.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self(PinFile::new(path))
     }
 
     /// Where the file is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// The certificate that was first seen under this name, which has no blanks.
     ///
     /// # Errors
     /// A file that cannot be read, or whose line for this name is damaged.
-    pub fn get(&self, name: &str) -> Result<Option<Fingerprint>, PinError> {
-        Self::find(&self.read()?, name).map_err(|line| PinError::Line { path: self.path.clone(), line })
+    pub fn get(&self, name: &str) -> Result<Option<Fingerprint>, PinFileError> {
+        self.find(&self.0.read()?, name)
     }
 
     /// Keeps the first certificate of this name. Where there is one already, that one stays, and is
@@ -71,40 +36,15 @@ impl CertificatePins {
     ///
     /// # Errors
     /// A file that cannot be read or written, or is damaged. Nothing has changed then.
-    pub fn keep(&self, name: &str, shown: Fingerprint) -> Result<Fingerprint, PinError> {
-        let failed = |source| PinError::Write { path: self.path.clone(), source };
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let lock = std::fs::File::create(self.path.with_extension("lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        let text = self.read()?;
-        let found = Self::find(&text, name).map_err(|line| PinError::Line { path: self.path.clone(), line })?;
-        if let Some(pinned) = found {
-            return Ok(pinned);
-        }
-        let fresh = self.path.with_extension("new");
-        let text = format!("{text}{name} sha256:{shown}\n");
-        std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &self.path)).map_err(failed)?;
-        Ok(shown)
+    pub fn keep(&self, name: &str, shown: Fingerprint) -> Result<Fingerprint, PinFileError> {
+        self.0.change(|pins| match self.find(pins, name)? {
+            Some(pinned) => Ok((pins.to_owned(), pinned)),
+            None => Ok((format!("{pins}{name} sha256:{shown}\n"), shown)),
+        })
     }
 
-    fn read(&self) -> Result<String, PinError> {
-        let mut text = String::new();
-        match std::fs::File::open(&self.path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)) {
-            Err(source) if source.kind() != ErrorKind::NotFound => {
-                Err(PinError::Read { path: self.path.clone(), source })
-            }
-            _ => Ok(text),
-        }
-    }
-
-    /// The pin in a text, or the number of the line that should hold it.
-    fn find(text: &str, name: &str) -> Result<Option<Fingerprint>, usize> {
-        let pins = text.lines().enumerate().filter_map(|(index, line)| Some((index, line.split_once(' ')?)));
-        let Some((index, (_, pin))) = pins.into_iter().find(|(_, (of, _))| *of == name) else { return Ok(None) };
-        let hex = pin.strip_prefix("sha256:").unwrap_or_default();
-        hex.parse().map(Some).map_err(|_| index + 1)
+    fn find(&self, pins: &str, name: &str) -> Result<Option<Fingerprint>, PinFileError> {
+        self.0.find(pins, name, "certificate's fingerprint", |pin| pin.strip_prefix("sha256:")?.parse().ok())
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Undecided;
-use crate::host::{Disk, Host};
+use crate::host::{Disk, Host, Role};
 
 /// Smallest disk that an operating system is put on, in bytes.
 const SMALLEST_DISK: u64 = 1 << 30;
@@ -96,35 +96,37 @@ fn plain_wwn(wwn: &str) -> String {
 
 /// Why nothing may be installed on a disk, whatever is hinted; nothing if it may.
 #[must_use]
-pub fn is_eligible(disk: &Disk) -> Result<(), &'static str> {
+pub fn unfit(disk: &Disk) -> Option<&'static str> {
     if disk.serial.is_none() {
-        return Err("it has no serial number, by which an order could name it");
+        return Some("it has no serial number, by which an order could name it");
     }
-    if disk.size_bytes < SMALLEST_DISK {
-        return Err("it has less than 1 GiB");
-    }
-    Ok(())
+    (disk.size_bytes < SMALLEST_DISK).then_some("it has less than 1 GiB")
 }
 
 /// Each disk of a host, with why it is not the one; nothing for those that could be.
 #[must_use]
 pub fn disks_with_reasons<'a>(host: &'a Host, hints: &DiskHints) -> Vec<(&'a Disk, Option<String>)> {
-    let reason = |disk: &Disk| is_eligible(disk).err().map(str::to_owned).or_else(|| hints.refuses(disk));
+    let reason = |disk: &Disk| unfit(disk).map(str::to_owned).or_else(|| hints.refuses(disk));
     host.disks.iter().map(|disk| (disk, reason(disk))).collect()
 }
 
 /// The disk to install on: the one that a person named, else the smallest that answers to the hints, else the only eligible
 /// one. One with known contents is refused unless a person agreed, by its serial, to lose them (`erase`, or what the host's
-/// assignment says).
+/// assignment says). `role` is what the host becomes, for the hint, where it has no role yet.
 ///
 /// # Errors
 /// What a person must do.
-pub fn target_disk<'a>(host: &'a Host, hints: &DiskHints, erase: Option<&str>) -> Result<&'a Disk, Undecided> {
+pub fn target_disk<'a>(
+    host: &'a Host,
+    hints: &DiskHints,
+    erase: Option<&str>,
+    role: Option<&Role>,
+) -> Result<&'a Disk, Undecided> {
     let label = host.label();
     let assignment = host.assignment.as_ref();
-    let role = assignment.map_or("ROLE", |a| a.role.as_str());
+    let role = assignment.map(|a| &a.role).or(role).map_or("ROLE", Role::as_str);
     let assign = format!("harmony host assign {} {role}", host.name);
-    let eligible: Vec<&Disk> = host.disks.iter().filter(|disk| is_eligible(disk).is_ok()).collect();
+    let eligible: Vec<&Disk> = host.disks.iter().filter(|disk| unfit(disk).is_none()).collect();
     let chosen = match assignment.and_then(|a| a.disk.as_deref()) {
         Some(serial) => {
             eligible.iter().find(|disk| disk.serial.as_deref() == Some(serial)).copied().ok_or_else(|| Undecided {
@@ -197,4 +199,79 @@ pub fn describe_disk(disk: &Disk) -> String {
         format!("holds {}", disk.signatures.join(", "))
     };
     format!("{} ({model}, {} GB), {contents}", disk.name, disk.size_bytes / GIGABYTE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> Disk {
+        Disk {
+            name: "sda".into(),
+            by_id: Some("/dev/disk/by-id/ata-S1".into()),
+            by_path: Some("/dev/disk/by-path/pci-0000:00:1f.2-ata-1".into()),
+            model: Some("INTEL SSDSC2KB480G8".into()),
+            serial: Some("S1".into()),
+            wwn: Some("0x55cd2e404b66d3a8".into()),
+            size_bytes: 480_103_981_056,
+            rotational: Some(false),
+            signatures: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_hint_is_answered_by_its_fact() {
+        let text = |text: &str| Some(text.to_owned());
+        let none = DiskHints::default();
+        for (hints, fits) in [
+            (DiskHints { device_name: text("/dev/sda"), ..none.clone() }, true),
+            (DiskHints { device_name: text("/dev/disk/by-id/ata-S1"), ..none.clone() }, true),
+            (DiskHints { device_name: text("/dev/disk/by-path/pci-0000:00:1f.2-ata-1"), ..none.clone() }, true),
+            (DiskHints { device_name: text("sda"), ..none.clone() }, false),
+            (DiskHints { serial_number: text("S1"), ..none.clone() }, true),
+            (DiskHints { serial_number: text("S"), ..none.clone() }, false),
+            (DiskHints { wwn: text("55CD2E404B66D3A8"), ..none.clone() }, true),
+            (DiskHints { wwn: text("naa.55cd2e404b66d3a8"), ..none.clone() }, true),
+            (DiskHints { wwn: text("0x55cd2e404b66d3a9"), ..none.clone() }, false),
+            (DiskHints { model: text("SSDSC2"), ..none.clone() }, true),
+            (DiskHints { model: text("SAMSUNG"), ..none.clone() }, false),
+            (DiskHints { min_size_gigabytes: Some(480), ..none.clone() }, true),
+            (DiskHints { min_size_gigabytes: Some(481), ..none.clone() }, false),
+            (DiskHints { min_size_gigabytes: Some(u64::MAX), ..none.clone() }, false),
+            (DiskHints { rotational: Some(false), ..none.clone() }, true),
+            (DiskHints { rotational: Some(true), ..none.clone() }, false),
+            (DiskHints { rotational: Some(false), serial_number: text("S2"), ..none.clone() }, false),
+        ] {
+            assert_eq!(hints.refuses(&disk()).is_none(), fits, "{hints:?}");
+        }
+        let unknown = Disk { rotational: None, wwn: None, ..disk() };
+        assert!(DiskHints { rotational: Some(false), ..none.clone() }.refuses(&unknown).is_some());
+        assert!(DiskHints { wwn: text("0x"), ..none }.refuses(&unknown).is_some(), "no name is not any name");
+    }
+
+    #[test]
+    fn hints_are_written_as_openshift_writes_them_too() {
+        let ours = r#"{"device_name":"/dev/sda","serial_number":"S1","min_size_gigabytes":100}"#;
+        let theirs = r#"{"deviceName":"/dev/sda","serialNumber":"S1","minSizeGigabytes":100}"#;
+        let read = |text: &str| serde_json::from_str::<DiskHints>(text).expect("hints");
+        assert_eq!(read(ours), read(theirs));
+        assert!(serde_json::from_str::<DiskHints>(r#"{"hctl":"1:0:0:0"}"#).is_err());
+    }
+
+    #[test]
+    fn of_several_that_answer_to_the_hints_the_smallest_is_taken_and_never_what_it_holds() {
+        let mut host = crate::cluster::testing::host(1);
+        let large = Disk { serial: Some("A".into()), size_bytes: 2_000_000_000_000, ..disk() };
+        let small = Disk { serial: Some("B".into()), signatures: vec!["xfs".into()], ..disk() };
+        host.disks = vec![large, small];
+        assert!(target_disk(&host, &DiskHints::default(), None, None).expect_err("two").waits_for.contains("a choice"));
+        let hints = DiskHints { rotational: Some(false), ..DiskHints::default() };
+        let undecided = target_disk(&host, &hints, None, None).expect_err("contents");
+        assert!(undecided.waits_for.contains("consent to erase disk B"), "{undecided:?}");
+        assert!(target_disk(&host, &hints, Some("A"), None).is_err(), "consent to another");
+        assert_eq!(target_disk(&host, &hints, Some("B"), None).expect("consent").serial.as_deref(), Some("B"));
+        let none = DiskHints { rotational: Some(true), ..DiskHints::default() };
+        let undecided = target_disk(&host, &none, Some("B"), None).expect_err("none spins");
+        assert!(undecided.waits_for.contains("sda: it does not spin"), "{undecided:?}");
+    }
 }

@@ -112,11 +112,12 @@ pub fn bond_nics<'a>(
             hint: "a hub or an unmanaged switch between them? check the cables".to_owned(),
         });
     }
-    let first = &members[0].1.switch;
-    if let Some((_, other)) = members.iter().find(|(_, port)| !cabling.bundles(first, &port.switch)) {
+    // Each with each: two pairs that share a switch are no three switches that bundle.
+    let mut pairs = ports.iter().flat_map(|one| ports.iter().map(|other| (&one.switch, &other.switch)));
+    if let Some((one, other)) = pairs.find(|(one, other)| !cabling.bundles(one, other)) {
         return Err(Undecided {
-            waits_for: format!("{label}: its NICs are on switches {first} and {}, which cannot bundle", other.switch),
-            hint: "plug both NICs into one switch".to_owned(),
+            waits_for: format!("{label}: its NICs are on switches {one} and {other}, which cannot bundle"),
+            hint: "plug both NICs into one switch, or into the two of an MLAG pair".to_owned(),
         });
     }
     Ok(members)
@@ -226,5 +227,69 @@ impl<'de> Deserialize<'de> for NicChoice {
             }
         }
         deserializer.deserialize_any(Choice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::testing::{host, parse};
+    use crate::host::{PortWitnesses, WitnessKind};
+
+    fn names(host: &Host, choice: &NicChoice, cabling: &Cabling<'_>) -> Result<Vec<String>, String> {
+        let nics = bond_nics(host, choice, cabling).map_err(|undecided| undecided.waits_for)?;
+        Ok(nics.into_iter().map(|(nic, _)| nic.name.clone()).collect())
+    }
+
+    fn four() -> Host {
+        let mut host = host(1);
+        for (name, last, port, speed) in [("ens1", 8, "san/x1", 25_000), ("ens2", 9, "san/x2", 25_000)] {
+            let mut nic = host.nics[1].clone();
+            (nic.name, nic.mac, nic.speed_mbps) =
+                (name.into(), MacAddress::new([0x52, 0x54, 0, 0, 1, last]), Some(speed));
+            nic.port = PortWitnesses::default();
+            nic.port.hear(WitnessKind::AgentLldp, parse(port));
+            host.nics.push(nic);
+        }
+        host
+    }
+
+    #[test]
+    fn nics_are_chosen_by_network_name_mac_and_speed() {
+        let host = four();
+        let ports: [PortRef; 2] = [parse("tor/p1-0"), parse("tor/p1-1")];
+        let cabling = Cabling { host_ports: &ports, pairs: &[] };
+        assert_eq!(names(&host, &NicChoice::Provisioning, &cabling).expect("two"), ["eno1", "eno2"]);
+        assert_eq!(names(&host, &NicChoice::AtLeastMbps(25_000), &cabling).expect("two"), ["ens1", "ens2"]);
+        let these = NicChoice::These(vec![NicPick::Name("ens1".into()), NicPick::Mac(host.nics[3].mac)]);
+        assert_eq!(names(&host, &these, &cabling).expect("two"), ["ens1", "ens2"]);
+        let error = names(&host, &NicChoice::All, &cabling).expect_err("two switches");
+        assert!(error.contains("switches tor and san, which cannot bundle"), "{error}");
+        let pairs = [BTreeSet::from([parse("tor"), parse("san")])];
+        assert_eq!(
+            names(&host, &NicChoice::All, &Cabling { host_ports: &ports, pairs: &pairs }).expect("a pair").len(),
+            4
+        );
+        let gone = NicChoice::These(vec![NicPick::Name("eno1".into()), NicPick::Name("eth7".into())]);
+        assert!(names(&host, &gone, &cabling).expect_err("no eth7").contains("a NIC eth7"));
+    }
+
+    #[test]
+    fn a_choice_is_written_in_four_ways() {
+        for (text, choice) in [
+            ("\"provisioning\"", NicChoice::Provisioning),
+            ("\"all\"", NicChoice::All),
+            (
+                "[\"eno1\",\"52:54:00:00:01:01\"]",
+                NicChoice::These(vec![NicPick::Name("eno1".into()), NicPick::Mac(parse("52:54:00:00:01:01"))]),
+            ),
+            ("{\"at_least_mbps\":10000}", NicChoice::AtLeastMbps(10_000)),
+        ] {
+            assert_eq!(serde_json::from_str::<NicChoice>(text).expect(text), choice);
+            assert_eq!(serde_json::to_string(&choice).expect("serialises"), text);
+        }
+        for text in ["\"eno1\"", "[]", "{}", "{\"at_least_mbps\":1,\"x\":2}", "7", "[1]"] {
+            assert!(serde_json::from_str::<NicChoice>(text).is_err(), "{text}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{OneTimeBoot, Review, Severity};
-use crate::boot::choice::{disks_with_reasons, target_disk};
+use crate::boot::choice::disks_with_reasons;
+use crate::cluster::choice::disk_of;
 use crate::cluster::{NodeKind, RolePlan};
 use crate::host::Host;
 
@@ -63,7 +64,7 @@ impl Review<'_> {
     }
 
     fn disk(&mut self, role: &RolePlan, host: &Host) {
-        match target_disk(host, &role.disk, role.erase.as_deref()) {
+        match disk_of(role, host) {
             Err(undecided) => {
                 let reasons = disks_with_reasons(host, &role.disk).into_iter();
                 let reasons: Vec<_> = reasons

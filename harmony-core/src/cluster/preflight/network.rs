@@ -52,10 +52,10 @@ impl Review<'_> {
                 format!("it was asked, without answer: {why}"),
                 "see that the DNS server answers",
             ),
+            // Harmony adds it itself.
+            Some(Ok(addresses)) if addresses.is_empty() && !dns.is_external => {}
             Some(Ok(addresses)) if addresses.is_empty() => {
-                if dns.is_external {
-                    self.find(Severity::Blocking, subject, "there is no such name", add);
-                }
+                self.find(Severity::Blocking, subject, "there is no such name", add);
             }
             Some(Ok(addresses)) if addresses == &[record.address] => {}
             Some(Ok(addresses)) => {
@@ -80,10 +80,9 @@ impl Review<'_> {
                 "see that the DNS server answers",
             ),
             Some(Ok(names)) if names.contains(&record.name) => {}
+            Some(Ok(names)) if names.is_empty() && !dns.is_external => {}
             Some(Ok(names)) if names.is_empty() => {
-                if dns.is_external {
-                    self.find(Severity::Blocking, subject, format!("it does not lead back to {}", record.name), add);
-                }
+                self.find(Severity::Blocking, subject, format!("it does not lead back to {}", record.name), add);
             }
             Some(Ok(names)) => {
                 let list = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -38,12 +38,18 @@ impl Chain<'_> {
         self.push(format!("{}/settled", self.host.id), sentence, changes, Bound::new(3, 30), Vec::new(), action);
     }
 
+    /// The bundle that its ports end in.
+    pub(super) fn lag(&self, decided: &Decided<'_>) -> Option<LagSpec> {
+        let name = format!("lag-{}", decided.draft.role).parse().ok()?;
+        let fallback = self.setup.bundle == Bundling::WithFallback;
+        Some(LagSpec { name, ports: decided.ports.clone(), vlan: self.site.seen.network.vlan, fallback })
+    }
+
     pub(super) fn flip(&mut self, decided: &Decided<'_>) {
         let draft = &decided.draft;
         let vlan = self.site.seen.network.vlan;
-        let Ok(name) = format!("lag-{}", draft.role).parse() else { return };
-        let lag = LagSpec { name, ports: decided.ports.clone(), vlan, fallback: false };
-        let wanted = PortMode::Lacp { lag: lag.name.clone(), vlan: Some(vlan), fallback: false };
+        let Some(lag) = self.lag(decided) else { return };
+        let wanted = PortMode::Lacp { lag: lag.name.clone(), vlan: Some(vlan), fallback: lag.fallback };
         let bundled =
             lag.ports.iter().all(|port| self.site.seen.ports.get(port).is_some_and(|status| status.mode == wanted));
         let complete = decided.order.is_some_and(|order| order.state == OrderState::Complete);
@@ -56,8 +62,7 @@ impl Chain<'_> {
             self.site.score.flip_limit_s
         );
         let changes = vec![Change::Record { name: format!("order {}", draft.id), text: "complete".to_owned() }];
-        let effects =
-            vec![Effect::Ports { host: self.host.id.clone(), ports: lag.ports.clone(), mode: PortKind::Lacp }];
+        let effects = vec![Effect::Ports { host: self.host.id.clone(), ports: lag.ports.clone(), mode: wanted.kind() }];
         let bound = Bound::new(1, self.site.score.flip_limit_s + 120);
         let ports = lag.ports.clone();
         let action = ProvisioningAction::Flip { order: draft.id.clone(), lag };

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 
 use harmony_core::boot::choice::{self, Cabling, Undecided};
 use harmony_core::boot::{Effect, LinkPlan, Order, OrderId, OrderState, PortKind, Situation, Stage};
-use harmony_core::host::{Disk, Host};
-use harmony_core::net::PortRef;
+use harmony_core::capability::Reservation;
+use harmony_core::host::{Disk, Host, Lifecycle};
+use harmony_core::net::{Hostname, PortRef};
 use harmony_core::score::{Bound, Change, Plan, ScoreError, Step};
 
 use super::Site;
-use crate::host_provisioning::{NodeSetup, OrderDraft, ProvisioningAction};
+use crate::host_provisioning::{NodeSetup, OrderDraft, ProvisioningAction, order_anew};
 use crate::switch_automation::{port_fact, stage_of};
 
 /// The steps of one host.
@@ -53,8 +54,14 @@ impl<'a> Chain<'a> {
         free: &mut dyn Iterator<Item = IpAddr>,
     ) -> Result<Result<(), Undecided>, ScoreError> {
         let order = self.latest().filter(|order| order.state != OrderState::Cancelled);
+        // One whose host was resumed is over: a person ordered the host anew.
+        let order = order.filter(|order| order.state != OrderState::Failed || self.host.lifecycle == Lifecycle::Failed);
         if let Some(order) = order.filter(|order| order.state == OrderState::Failed) {
             return Ok(Err(self.gave_up(order)));
+        }
+        if let Some((order, why)) = order.and_then(|order| self.used_up(order)) {
+            self.give_up(order, why);
+            return Ok(Ok(()));
         }
         let (link, ports) = match self.attachment() {
             Ok(attachment) => attachment,
@@ -128,10 +135,10 @@ impl<'a> Chain<'a> {
             waits_for: format!("a role for {}", host.label()),
             hint: "harmony host assign HOST ROLE".to_owned(),
         })?;
-        let disk = choice::target_disk(host, &self.setup.disk, None)?;
+        let disk = choice::target_disk(host, &self.setup.disk, None, None)?;
         let hosts = self.site.seen.network.hosts;
-        let kept = self.site.reservations.get(&self.setup.hostname).map(|reservation| reservation.address);
-        let address = self.setup.address.or(kept).or_else(|| free.next()).ok_or_else(|| Undecided {
+        let kept = || self.kept_address(&self.setup.hostname);
+        let address = self.setup.address.or_else(kept).or_else(|| free.next()).ok_or_else(|| Undecided {
             waits_for: format!(
                 "a free address for {}: all from {} to {} are taken",
                 host.label(),
@@ -150,6 +157,18 @@ impl<'a> Chain<'a> {
             disk_path: stable_path(disk),
             link,
         })
+    }
+
+    /// The address that an order before has reserved for this host under this name.
+    fn kept_address(&self, hostname: &Hostname) -> Option<IpAddr> {
+        let (host, seen) = (self.host, self.site.seen);
+        let Reservation { address, macs, .. } = self.site.reservations.get(hostname)?;
+        let is_its = macs.iter().any(|mac| host.macs().contains(mac));
+        let is_in_range = matches!(address, IpAddr::V4(address) if seen.network.hosts.contains(*address));
+        let is_taken = |order: &Order| {
+            order.id.host != host.id && order.state <= OrderState::Complete && order.address == *address
+        };
+        (is_its && is_in_range && !seen.orders.iter().any(is_taken)).then_some(*address)
     }
 
     /// Adds a step after the last one.
@@ -187,6 +206,13 @@ impl<'a> Chain<'a> {
         }
     }
 
+    /// The last step is about something else than the host as a whole.
+    pub(super) fn name_target(&mut self, target: String) {
+        if let Some(step) = self.plan.steps.last_mut() {
+            step.target = target;
+        }
+    }
+
     /// The last step takes one more place of each of these.
     pub(super) fn take(&mut self, budgets: impl IntoIterator<Item = String>) {
         if let Some(step) = self.plan.steps.last_mut() {
@@ -205,10 +231,7 @@ impl<'a> Chain<'a> {
         let why = order.failure.clone().unwrap_or_else(|| "no reason was kept".to_owned());
         Undecided {
             waits_for: format!("a person to look at {}, whose order {} failed: {why}", self.host.label(), order.id),
-            hint: format!(
-                "harmony host show {}; then harmony host assign {} {} to order it anew",
-                self.host.name, self.host.name, order.role
-            ),
+            hint: order_anew(&self.host.id, &order.role),
         }
     }
 }

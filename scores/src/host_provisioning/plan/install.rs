@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use harmony_core::boot::{Effect, OrderState, PortKind};
+use harmony_core::boot::{Effect, Order, OrderState, PortKind};
 use harmony_core::capability::{BootTarget, PortMode, Reservation};
 use harmony_core::net::PortRef;
 use harmony_core::score::{Bound, Change, ScoreError};
@@ -10,7 +10,7 @@ use harmony_core::store::{Document, OneShot};
 
 use super::chain::{Chain, Decided};
 use super::{MAX_ATTEMPTS, boot_key};
-use crate::host_provisioning::{BootMethod, Payload, ProvisioningAction, documents};
+use crate::host_provisioning::{BootMethod, Bundling, Payload, ProvisioningAction, documents};
 use harmony_core::boot::choice::{self, Undecided};
 
 impl Chain<'_> {
@@ -44,31 +44,51 @@ impl Chain<'_> {
         );
     }
 
+    /// Why the present attempt of an order came to nothing, if it did.
+    fn lost(&self, order: &Order) -> Option<String> {
+        let seen = self.site.seen;
+        let failed = seen.attempts.get(&order.id).and_then(|tried| tried.failed.clone());
+        let expired = order.state == OrderState::Issued && order.expires_at <= seen.now;
+        failed.or_else(|| expired.then(|| "its token expired unused".to_owned()))
+    }
+
+    /// The order, if the last of its attempts came to nothing, and why it did.
+    pub(super) fn used_up<'o>(&self, order: &'o Order) -> Option<(&'o Order, String)> {
+        let is_last = order.attempt >= MAX_ATTEMPTS && order.state < OrderState::Installed;
+        is_last.then(|| self.lost(order)).flatten().map(|why| (order, why))
+    }
+
+    /// The end of an order that is not tried again by itself. It is about the order, not the host: a run that
+    /// saw the last attempt fail leaves the host alone, and closes the order all the same.
+    pub(super) fn give_up(&mut self, order: &Order, why: String) {
+        let id = &order.id;
+        let reason = format!("{} attempts to install it came to nothing, the last: {why}", order.attempt);
+        let changes = vec![
+            Change::Record { name: format!("order {id}"), text: format!("failed: {reason}") },
+            Change::Record { name: format!("host {}", id.host), text: "failed".to_owned() },
+        ];
+        let sentence = format!("give up order {id} of {}", self.host.name);
+        let action = ProvisioningAction::GiveUp { order: id.clone(), reason };
+        self.push(
+            format!("{}/give-up-{}", id.host, id.number),
+            sentence,
+            changes,
+            Bound::new(3, 30),
+            Vec::new(),
+            action,
+        );
+        self.name_target(format!("order {id}"));
+    }
+
     /// From the order to a system on the disk.
     pub(super) fn install(&mut self, decided: &Decided<'_>) -> Result<Result<(), Undecided>, ScoreError> {
-        let (host, draft, seen) = (self.host, &decided.draft, self.site.seen);
+        let (host, draft) = (self.host, &decided.draft);
         let id = &draft.id;
         let attempt = decided.order.map_or(1, |order| order.attempt);
-        let tried = seen.attempts.get(id);
-        let expired =
-            decided.order.is_some_and(|order| order.state == OrderState::Issued && order.expires_at <= seen.now);
-        let failure = tried.and_then(|tried| tried.failed.clone());
-        let again = expired || failure.is_some();
-        if again {
-            if attempt >= MAX_ATTEMPTS {
-                let why = failure.unwrap_or_else(|| "its token expired unused".to_owned());
-                return Ok(Err(Undecided {
-                    waits_for: format!(
-                        "a person to look at {}: {attempt} attempts to install it failed, the last: {why}",
-                        host.label()
-                    ),
-                    hint: format!(
-                        "see its evidence: harmony host show {}; then harmony host assign {} {} again",
-                        host.name, host.name, draft.role
-                    ),
-                }));
-            }
-            let why = failure.unwrap_or_else(|| "its token expired".to_owned());
+        let tried = self.site.seen.attempts.get(id);
+        let lost = decided.order.and_then(|order| self.lost(order));
+        let again = lost.is_some();
+        if let Some(why) = lost {
             let text = format!("attempt {} of {MAX_ATTEMPTS}, fresh token, because {why}", attempt + 1);
             let changes = vec![Change::Record { name: format!("order {id}"), text }];
             let sentence = format!("try again to install {} as {}", host.name, draft.role);
@@ -110,7 +130,13 @@ impl Chain<'_> {
     }
 
     fn ready_ports(&mut self, decided: &Decided<'_>) {
+        if self.setup.bundle == Bundling::NotOurs {
+            return;
+        }
         let vlan = self.site.seen.network.vlan;
+        if self.setup.bundle == Bundling::WithFallback && self.setup.bond.is_some() {
+            return self.bundle_with_fallback(decided);
+        }
         let wanted = PortMode::Access { vlan };
         let differ = |port: &&PortRef| self.site.seen.ports.get(*port).is_none_or(|status| status.mode != wanted);
         let ports: Vec<PortRef> = decided.ports.iter().filter(differ).cloned().collect();
@@ -122,6 +148,24 @@ impl Chain<'_> {
         let effects = vec![Effect::Ports { host: self.host.id.clone(), ports: ports.clone(), mode: PortKind::Access }];
         let action = ProvisioningAction::SetAccess { ports: ports.clone(), vlan };
         self.push(format!("{}/access", self.host.id), sentence, Vec::new(), Bound::new(3, 60), effects, action);
+        self.expect_ports(&ports);
+        let switches: BTreeSet<String> = ports.iter().map(|port| format!("switch/{}", port.switch)).collect();
+        self.take(switches);
+    }
+
+    /// Ports that work alone while no partner is heard can be bundled before the boot.
+    fn bundle_with_fallback(&mut self, decided: &Decided<'_>) {
+        let Some(lag) = self.lag(decided) else { return };
+        let wanted = PortMode::Lacp { lag: lag.name.clone(), vlan: Some(lag.vlan), fallback: true };
+        if lag.ports.iter().all(|port| self.site.seen.ports.get(port).is_some_and(|status| status.mode == wanted)) {
+            return;
+        }
+        let (ports, host) = (lag.ports.clone(), self.host.id.clone());
+        let names = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let sentence = format!("bundle {names} with LACP and fallback, over which {} can boot", self.host.name);
+        let effects = vec![Effect::Ports { host, ports: ports.clone(), mode: PortKind::LacpFallback }];
+        let action = ProvisioningAction::SetFallback { lag };
+        self.push(format!("{}/fallback", self.host.id), sentence, Vec::new(), Bound::new(3, 60), effects, action);
         self.expect_ports(&ports);
         let switches: BTreeSet<String> = ports.iter().map(|port| format!("switch/{}", port.switch)).collect();
         self.take(switches);
@@ -148,7 +192,7 @@ impl Chain<'_> {
         };
         // Read whenever a host gets it.
         let Some(source) = source else { return Ok(()) };
-        let (script, answer) = documents::render(host, draft, source)?;
+        let (script, answer) = documents::render(host, draft, source, self.setup.network_is_kept)?;
         let macs: Vec<_> = host.macs().iter().copied().collect();
         let (order, base_of_target) = (draft.id.clone(), base.clone());
         let (served, answered) = (script.hash.clone(), answer.hash.clone());

@@ -1,9 +1,9 @@
 //! The chain of a host, state by state.
 
 use super::*;
-use crate::testing::host as a_host;
+use crate::testing::{host as a_host, network};
 use harmony_core::boot::compat;
-use harmony_core::capability::{AddressRange, DiskImage, InstallSource, LinkState, NetworkPlan, PortMode, PortStatus};
+use harmony_core::capability::{DiskImage, InstallSource, LinkState, NetworkPlan, PortMode, PortStatus};
 use harmony_core::net::PortRef;
 use harmony_core::score::render;
 use harmony_core::store::OneShot;
@@ -12,10 +12,6 @@ use jiff::Timestamp;
 use crate::host_provisioning::observe::Attempt;
 
 fn seen(hosts: Vec<Host>) -> Observed {
-    let range = |first: &str, last: &str| AddressRange {
-        first: first.parse().expect("valid"),
-        last: last.parse().expect("valid"),
-    };
     let ports = hosts.iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.agreed());
     let access = PortMode::Access { vlan: 10.try_into().expect("valid") };
     let status =
@@ -23,14 +19,7 @@ fn seen(hosts: Vec<Host>) -> Observed {
     Observed {
         now: Timestamp::UNIX_EPOCH,
         attended: false,
-        network: NetworkPlan {
-            cidr: "10.10.0.0/24".parse().expect("valid"),
-            address: "10.10.0.1".parse().expect("valid"),
-            vlan: 10.try_into().expect("valid"),
-            pool: range("10.10.0.100", "10.10.0.199"),
-            hosts: range("10.10.0.11", "10.10.0.12"),
-            host_ports: ports.clone().collect(),
-        },
+        network: NetworkPlan { host_ports: ports.clone().collect(), ..network() },
         install: Some(InstallSource {
             server: "10.10.0.1:8080".parse().expect("valid"),
             kernel: "/os/live/vmlinuz".into(),
@@ -146,7 +135,7 @@ fn a_complete_host_leaves_nothing_and_a_changed_port_is_repaired() {
 }
 
 #[test]
-fn a_failed_attempt_is_tried_again_and_then_left_to_a_person() {
+fn a_failed_attempt_is_tried_again_and_the_last_one_closes_the_order() {
     let host = assigned("a", "node-1");
     let mut world = seen(vec![host.clone()]);
     let mut order = order(&world, &host, OrderState::Answered);
@@ -156,10 +145,67 @@ fn a_failed_attempt_is_tried_again_and_then_left_to_a_person() {
     let again = plan(&score(&["node-1"]), &world).expect("plan");
     assert_eq!(keys(&again), ["again-1.2", "reservation", "files", "boot-1.2", "install", "bond", "flip"]);
     order.attempt = MAX_ATTEMPTS;
-    world.orders = vec![order];
+    world.orders = vec![order.clone()];
     let given_up = plan(&score(&["node-1"]), &world).expect("plan");
-    assert!(given_up.steps.is_empty());
-    assert!(given_up.deferred[0].waits_for.contains("3 attempts"), "{:?}", given_up.deferred);
+    assert_eq!(keys(&given_up), ["give-up-1"]);
+    let action = &given_up.steps[0].action;
+    let ProvisioningAction::GiveUp { reason, .. } = action else { panic!("{action:?}") };
+    assert_eq!(reason, "3 attempts to install it came to nothing, the last: digest");
+
+    // Killed between the two records that this makes: the host has failed, its order is still open.
+    world.hosts[0].lifecycle = Lifecycle::Failed;
+    assert_eq!(keys(&plan(&score(&["node-1"]), &world).expect("plan")), ["give-up-1"]);
+
+    (order.state, order.failure) = (OrderState::Failed, Some(reason.clone()));
+    world.orders = vec![order];
+    world.attempts.clear();
+    let over = plan(&score(&["node-1"]), &world).expect("plan");
+    assert!(over.steps.is_empty(), "{:?}", keys(&over));
+    assert!(over.deferred[0].waits_for.contains("failed: 3 attempts"), "{:?}", over.deferred);
+    assert_eq!(over.deferred[0].limit_s, Some(0), "no run waits for it");
+    world.attended = true;
+    assert_eq!(plan(&score(&["node-1"]), &world).expect("plan").deferred[0].limit_s, None, "unless a person watches");
+}
+
+#[test]
+fn an_order_whose_last_token_expired_is_closed_and_one_that_is_installed_is_not() {
+    let host = assigned("a", "node-1");
+    let mut world = seen(vec![host.clone()]);
+    let mut order = order(&world, &host, OrderState::Issued);
+    (order.attempt, order.expires_at) = (MAX_ATTEMPTS, world.now);
+    world.attempts.insert(order.id.clone(), Attempt { boot: OneShot::Never, failed: None });
+    world.orders = vec![order.clone()];
+    assert_eq!(keys(&plan(&score(&["node-1"]), &world).expect("plan")), ["give-up-1"]);
+    order.state = OrderState::Installed;
+    world.orders = vec![order];
+    assert_eq!(keys(&plan(&score(&["node-1"]), &world).expect("plan")), ["bond", "flip"]);
+}
+
+#[test]
+fn a_resumed_host_is_ordered_anew_at_its_own_address() {
+    let host = assigned("a", "node-1");
+    let mut world = seen(vec![host.clone()]);
+    let failed = Order { attempt: MAX_ATTEMPTS, ..order(&world, &host, OrderState::Failed) };
+    let reservation = |hostname: &str, address: &str, macs: Vec<_>| Reservation {
+        hostname: hostname.parse().expect("valid"),
+        address: address.parse().expect("valid"),
+        macs,
+    };
+    // Every address is reserved, one of them for this host.
+    world.reservations = vec![
+        reservation("node-1", "10.10.0.11", host.macs().iter().copied().collect()),
+        reservation("other", "10.10.0.12", Vec::new()),
+    ];
+    world.orders = vec![failed];
+    let anew = plan(&score(&["node-1"]), &world).expect("plan");
+    check(&anew).expect("compatible throughout");
+    assert_eq!(keys(&anew), ["order-2", "files", "boot-2.1", "install", "bond", "flip"]);
+    let ProvisioningAction::Issue { order } = &anew.steps[0].action else { panic!("{:?}", anew.steps[0]) };
+    assert_eq!(order.address.to_string(), "10.10.0.11");
+    // One that somebody else's machine has is not taken from it.
+    world.reservations[0].macs.clear();
+    let refused = plan(&score(&["node-1"]), &world).expect("plan");
+    assert!(refused.steps.is_empty() && refused.deferred[0].waits_for.contains("a free address"), "{refused:?}");
 }
 
 #[test]

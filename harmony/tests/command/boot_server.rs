@@ -137,7 +137,7 @@ struct Run {
 impl Run {
     fn start(site: &Path) -> Result<Self, String> {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["run_of_the_tests", "--exact", "--nocapture"]).env(RUN, site);
+        command.args(["boot_server::run_of_the_tests", "--exact", "--nocapture"]).env(RUN, site);
         let mut process =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
         let stdin = process.stdin.take();

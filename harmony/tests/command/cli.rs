@@ -139,6 +139,7 @@ fn help_has_examples_and_completions_are_printed() {
         vec!["lab", "up", "--help"],
         vec!["host", "assign", "--help"],
         vec!["inventory", "diff", "--help"],
+        vec!["assets", "fetch", "--help"],
     ] {
         let text = String::from_utf8(harmony(folder.path(), &args).stdout).expect("text");
         assert!(text.contains("Examples:"), "{args:?}: {text}");
@@ -147,4 +148,95 @@ fn help_has_examples_and_completions_are_printed() {
         let output = harmony(folder.path(), &["completions", shell]);
         assert!(output.status.success() && output.stdout.len() > 1000, "{shell}");
     }
+}
+
+/// Serves the same few bytes under every path, for as many requests as come.
+fn web() -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc");
+        }
+    });
+    port
+}
+
+/// SHA-256 of `abc`: FIPS 180-4, the example of one block.
+const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[test]
+fn assets_are_fetched_listed_and_verified() {
+    let folder = site(SITE);
+    let mirror = folder.path().join("mirror");
+    std::fs::write(&mirror, "abc").expect("written");
+    let from = mirror.display().to_string();
+    let output = harmony(folder.path(), &["assets", "fetch", &from, "--sha256", ABC, "node/disk.img"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "/os/node/disk.img\n");
+    assert_eq!(std::fs::read(folder.path().join("assets/node/disk.img")).expect("there"), b"abc");
+    let output = harmony(folder.path(), &["--json", "assets", "list"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("\"path\": \"node/disk.img\"") && text.contains(ABC), "{text}");
+    assert!(harmony(folder.path(), &["assets", "verify"]).status.success());
+
+    let error = refused(folder.path(), &["assets", "fetch", &from, "--sha256", &"ab".repeat(32), "node/other.img"]);
+    assert!(error.contains(ABC) && error.contains("hint: "), "{error}");
+    let error = refused(folder.path(), &["assets", "fetch", "--iso", "https://mirror.example/boot.iso"]);
+    assert!(error.contains("SHA-256") && error.contains("--sha256"), "{error}");
+    let error = refused(folder.path(), &["assets", "fetch", "--iso", &from]);
+    assert!(error.contains("no ISO 9660 image") && error.contains("boot.iso"), "{error}");
+    let error = refused(folder.path(), &["assets", "fetch"]);
+    assert!(error.contains("--help"), "{error}");
+    let output = harmony(folder.path(), &["assets", "fetch", &from, "node/disk.img"]);
+    assert_eq!(output.status.code(), Some(2), "a digest is needed");
+
+    let target = folder.path().join("assets/node/disk.img");
+    std::fs::remove_file(&target).expect("there");
+    let blob = folder.path().join("assets/.blobs/sha256").join(ABC);
+    std::fs::hard_link(&blob, &target).expect("linked");
+    std::fs::set_permissions(&blob, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("ours");
+    std::fs::write(&blob, "rot").expect("written");
+    let error = refused(folder.path(), &["assets", "verify"]);
+    assert!(error.contains("1 of 1 files are not what they were") && error.contains("rm -f "), "{error}");
+}
+
+#[test]
+fn what_the_installer_boots_is_fetched() {
+    let folder = site(SITE);
+    let error = refused(folder.path(), &["assets", "fetch", "--stream"]);
+    assert!(error.contains("names no installer") && error.contains("[installer]"), "{error}");
+    let port = web();
+    let file = |name: &str| format!(r#"{{"location":"http://127.0.0.1:{port}/x/{name}","sha256":"{ABC}"}}"#);
+    let stream = format!(
+        r#"{{"architectures":{{"x86_64":{{"artifacts":{{"metal":{{"release":"9.0.1-0","formats":{{"pxe":{{"kernel":{},"initramfs":{},"rootfs":{}}}}}}}}}}}}}}}"#,
+        file("live-kernel.x86_64"),
+        file("live-initramfs.img"),
+        file("live-rootfs.img")
+    );
+    let script = format!(
+        "#!/bin/sh\ncase \"$1\" in version) echo openshift-install 4.19.0 ;; *) cat <<'END'\n{stream}\nEND\n;; esac\n"
+    );
+    // Written by another process: this one forks, and a program that is open for writing anywhere cannot be run.
+    let path = folder.path().join("installer");
+    let written = Command::new("sh")
+        .args(["-c", "printf '%s' \"$1\" > \"$2\" && chmod +x \"$2\"", "sh", &script])
+        .arg(&path)
+        .status()
+        .expect("runs");
+    assert!(written.success());
+    let text = format!("{SITE}[installer]\nprogram = \"./installer\"\n");
+    std::fs::write(folder.path().join("site.toml"), text).expect("written");
+    let output = harmony(folder.path(), &["--json", "assets", "fetch", "--stream"]);
+    let (data, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    assert!(
+        data.contains("scos/9.0.1-0/live-kernel.x86_64") && data.contains("scos/9.0.1-0/live-rootfs.img"),
+        "{data}"
+    );
+    assert_eq!(std::fs::read(folder.path().join("assets/scos/9.0.1-0/live-initramfs.img")).expect("there"), b"abc");
 }

@@ -1,0 +1,8 @@
+//! The `harmony` command as a person meets it, each test with its own processes.
+
+mod bad_input;
+mod boot_server;
+mod cli;
+mod demo;
+mod hints;
+mod site;
