@@ -115,7 +115,7 @@ impl World {
     }
 
     /// What the site's services are set to, and how far its clusters are, one line each: names, balanced servers, files
-    /// that were fetched, generations of artefacts, nodes.
+    /// that were fetched, nodes. Of several clusters of a name the latest alone.
     #[must_use]
     pub fn services(&self) -> Vec<String> {
         let now = self.now();
@@ -123,8 +123,8 @@ impl World {
             let services = &mut state.services;
             let mut lines: Vec<String> = services.dns.lines().chain(services.balancer.lines()).collect();
             lines.extend(services.assets.all().0.into_keys().map(|path| format!("boot file {path}")));
-            for made in services.installer.all_mut() {
-                let cluster = format!("cluster {}/{}", made.state.spec().name, made.artefacts.generation);
+            for made in services.installer.all_latest_mut() {
+                let cluster = format!("cluster {}", made.state.spec().name);
                 lines.push(format!("{cluster} of input {}", made.artefacts.input));
                 let nodes = made.state.nodes(now);
                 lines.extend(

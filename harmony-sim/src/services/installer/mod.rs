@@ -94,6 +94,11 @@ impl Installer {
         self.clusters.values_mut().flatten()
     }
 
+    /// The latest generation of each cluster.
+    pub(super) fn all_latest_mut(&mut self) -> impl Iterator<Item = &mut Generation> {
+        self.clusters.values_mut().filter_map(|made| made.last_mut())
+    }
+
     /// All generations of all clusters.
     pub(super) fn all(&self) -> impl Iterator<Item = &Generation> {
         self.clusters.values().flatten()
