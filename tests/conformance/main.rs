@@ -155,10 +155,12 @@ dhcp_servers! {
 }
 
 dns_servers! {
+    simulated: Simulated::off(),
     dnsmasq: DnsmasqDns::start(),
 }
 
 load_balancers! {
+    simulated: Simulated::live(),
     haproxy: Haproxy::start(),
 }
 

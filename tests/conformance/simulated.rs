@@ -1,18 +1,19 @@
 //! The simulator in process, as a rig for everything: on paused time.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use harmony_core::capability::{
-    Bmc, BootDevice, DhcpServer, HostControl, HostDiscovery, HostTarget, LoginStage, PowerAction, PxeServer, Switch,
+    Bmc, BootDevice, DhcpServer, DnsRecord, DnsServer, HostControl, HostDiscovery, HostTarget, LoadBalancer,
+    LoginStage, PowerAction, PxeServer, Switch,
 };
 use harmony_core::host::{BmcId, HostId, SystemIdentity};
-use harmony_core::net::{MacAddress, PortRef};
+use harmony_core::net::{DnsName, MacAddress, PortRef};
 use harmony_core::store::Sighting;
 use harmony_sim::{MachineView, WorldSpec};
 use harmony_tests::Site;
 
-use crate::{bmc, dhcp, discovery, host_control, pxe, switch};
+use crate::{bmc, dhcp, discovery, dns, host_control, load_balancer, pxe, switch};
 
 /// Longer than any boot.
 const LONG: Duration = Duration::from_secs(600);
@@ -101,6 +102,52 @@ impl dhcp::Rig for Simulated {
         self.0.world.power_by_hand("node-1", PowerAction::On);
         assert!(self.0.world.until(LONG, |world| world.machine("node-1").is_some_and(|m| m.address.is_some())).await);
         self.machine().address
+    }
+
+    fn writes(&self) -> usize {
+        self.0.world.writes().len()
+    }
+}
+
+impl dns::Rig for Simulated {
+    fn dns(&self) -> impl DnsServer {
+        self.0.topology.clone()
+    }
+
+    fn domain(&self) -> &'static str {
+        "ocp4.example.com"
+    }
+
+    fn foreign(&self) -> Option<DnsName> {
+        let name: DnsName = "nas.ocp4.example.com".parse().expect("a name");
+        let record = DnsRecord { name: name.clone(), address: [192, 0, 2, 1].into(), reverse: true };
+        self.0.world.add_dns_record_by_hand(record);
+        Some(name)
+    }
+
+    fn writes(&self) -> usize {
+        self.0.world.writes().len()
+    }
+}
+
+impl load_balancer::Rig for Simulated {
+    fn balancer(&self) -> impl LoadBalancer {
+        self.0.topology.clone()
+    }
+
+    fn listen(&self, n: u8) -> SocketAddr {
+        ([10, 10, 200, n], 22).into()
+    }
+
+    fn servers(&self) -> [SocketAddr; 2] {
+        ["node-1", "node-2"].map(|name| {
+            let address = self.0.world.machine(name).and_then(|machine| machine.address).expect("it is live");
+            SocketAddr::new(address, 22)
+        })
+    }
+
+    async fn wait(&self) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 
     fn writes(&self) -> usize {

@@ -247,6 +247,7 @@ impl Site {
             let mode = self.world.port_mode(&port).map_or_else(String::new, |mode| mode.to_string());
             lines.insert(format!("port {port} {mode}"));
         }
+        lines.extend(self.world.services());
         for machine in self.world.machines() {
             let (hostname, installs) = (machine.hostname.unwrap_or_default(), machine.installs);
             let power = if machine.powered { "on" } else { "off" };

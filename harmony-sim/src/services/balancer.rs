@@ -121,6 +121,26 @@ impl Balancer {
         self.services.insert(spec.name.clone(), Service { spec: spec.clone(), servers, next_check: now, turn: 0 });
     }
 
+    /// Whether a service is as asked, and everybody takes part in it.
+    pub(super) fn has(&self, wanted: &LbService) -> bool {
+        self.services.get(&wanted.name).is_some_and(|there| {
+            there.spec == *wanted && there.servers.iter().all(|server| server.admin == ServerAdmin::Ready)
+        })
+    }
+
+    /// The services, one line for each server.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        let of = |service: &Service| {
+            let (name, listen) = (service.spec.name.clone(), format!("{:?}", service.spec.listen));
+            let line = move |server: &Server| {
+                let LbServer { name: of, address, backup } = &server.spec;
+                format!("service {name} on {listen}: {of} {address}, backup {backup}, {:?}", server.admin)
+            };
+            service.servers.iter().map(line).collect::<Vec<_>>()
+        };
+        self.services.values().flat_map(of)
+    }
+
     /// What the balancer's own syntax check would refuse.
     pub(super) fn refuses(&self, wanted: &[LbService]) -> Option<DeviceError> {
         let fail = |kind, name: &Hostname, why: String| {

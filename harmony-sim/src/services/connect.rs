@@ -18,6 +18,8 @@ use crate::world::State;
 pub(super) const API: u16 = 6443;
 /// Port of the machine config server.
 pub(super) const MACHINE_CONFIG: u16 = 22623;
+/// Port of every system's SSH server.
+const SSH: u16 = 22;
 /// Ports of the routers: HTTP, HTTPS, health.
 const ROUTER: [u16; 3] = [80, 443, 1936];
 
@@ -114,6 +116,9 @@ impl State {
     }
 
     fn listens(&mut self, id: usize, port: u16, now: Duration) -> bool {
+        if port == SSH {
+            return matches!(self.machines[id].running, Running::System { .. } | Running::Live { .. });
+        }
         let Some((member, server)) = self.server(id) else { return false };
         let name = self.machines[id].system().map(|system| system.hostname.clone()).unwrap_or_default();
         let Some(cluster) = self.services.installer.of_mut(&member) else { return false };

@@ -22,6 +22,12 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
+    /// Harmony's records, one line each.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        let back = |record: &DnsRecord| if record.reverse { " and back" } else { "" };
+        self.records.values().map(move |record| format!("name {} {}{}", record.name, record.address, back(record)))
+    }
+
     fn find(&self, name: &DnsName) -> Option<&DnsRecord> {
         let of = |name: &DnsName| self.foreign.get(name).or_else(|| self.records.get(name));
         // A wildcard is asked for as some name below it would be.
@@ -78,6 +84,11 @@ impl DnsServer for SimTopology {
     }
 
     async fn set_dns_record(&self, record: &DnsRecord) -> DeviceResult<()> {
+        // As it is already: nothing is written.
+        if self.world().with(|state| state.services.dns.records.get(&record.name) == Some(record)) {
+            self.world().ask().await;
+            return Ok(());
+        }
         let (path, text) = self.dns_record_text(record);
         let effect = async {
             self.world().with(|state| {

@@ -114,6 +114,28 @@ impl World {
         Some(WorldCluster { shared: Arc::clone(&self.shared), member })
     }
 
+    /// What the site's services are set to, and how far its clusters are, one line each: names, balanced servers, files
+    /// that were fetched, generations of artefacts, nodes.
+    #[must_use]
+    pub fn services(&self) -> Vec<String> {
+        let now = self.now();
+        self.shared.with(|state| {
+            let services = &mut state.services;
+            let mut lines: Vec<String> = services.dns.lines().chain(services.balancer.lines()).collect();
+            lines.extend(services.assets.all().0.into_keys().map(|path| format!("boot file {path}")));
+            for made in services.installer.all_mut() {
+                let cluster = format!("cluster {}/{}", made.state.spec().name, made.artefacts.generation);
+                lines.push(format!("{cluster} of input {}", made.artefacts.input));
+                let nodes = made.state.nodes(now);
+                lines.extend(
+                    nodes.iter().map(|node| format!("{cluster}: {} {:?} {:?}", node.name, node.ready, node.roles)),
+                );
+                lines.push(format!("{cluster}: installed {}", made.state.install_is_complete(now)));
+            }
+            lines
+        })
+    }
+
     /// Looks at a cluster as it is in itself, whether or not anybody reaches its API, or meddles with it. None if nothing
     /// was made for one of that name.
     pub fn with_cluster<T>(

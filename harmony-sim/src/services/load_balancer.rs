@@ -94,6 +94,15 @@ impl LoadBalancer for SimTopology {
     }
 
     async fn set_services(&self, services: &[LbService]) -> DeviceResult<()> {
+        let (refused, is_so) = self.world().with(|state| {
+            let balancer = &state.services.balancer;
+            (balancer.refuses(services), services.iter().all(|service| balancer.has(service)))
+        });
+        // What the configuration's check finds, or what is as it is already, never gets to the running balancer.
+        if refused.is_some() || is_so {
+            self.world().ask().await;
+            return refused.map_or(Ok(()), Err);
+        }
         let names: Vec<String> = services
             .iter()
             .map(|service| {
@@ -104,9 +113,6 @@ impl LoadBalancer for SimTopology {
         self.world()
             .balance(format!("set {}", names.join("; ")), |state, now| {
                 let balancer = &mut state.services.balancer;
-                if let Some(error) = balancer.refuses(services) {
-                    return Err(error);
-                }
                 services.iter().for_each(|service| balancer.set(service, now));
                 Ok(())
             })
