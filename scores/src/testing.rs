@@ -64,8 +64,6 @@ pub(crate) fn disk(serial: &str) -> Disk {
         size_bytes: 10_000_000_000,
         rotational: None,
         signatures: Vec::new(),
-        by_path: None,
-        rotational: None,
     }
 }
 

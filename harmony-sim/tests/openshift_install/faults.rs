@@ -12,8 +12,12 @@ async fn fails(fault: &str) -> DeviceError {
     let installer = installer(state.path(), &[(FAULT_VARIABLE, fault)]);
     let error = installer.make_artefacts(&input()).await.expect_err(fault);
     assert_eq!(installer.artefacts(&cluster()).await.expect("reads"), None);
-    let left: Vec<_> = std::fs::read_dir(installer.private_root().join("ocp4")).expect("reads").collect();
-    assert_eq!(left.len(), 1, "the lock alone: {left:?}");
+    let left = std::fs::read_dir(installer.private_root().join("ocp4")).expect("reads");
+    let left: Vec<_> = left.map(|entry| entry.expect("reads").file_name()).collect();
+    assert!(left.iter().all(|name| name == "lock" || name == "failed.log"), "{left:?}");
+    if let Some(log) = error.hint_text().and_then(|hint| hint.strip_prefix("read ")?.split(' ').next()) {
+        assert!(log.ends_with("/clusters/ocp4/failed.log"), "{log}");
+    }
     error
 }
 

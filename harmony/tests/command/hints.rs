@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
-use harmony_core::boot::{BondPlan, BootToken, Order, OrderId, OrderState};
+use harmony_core::boot::{BootToken, LinkPlan, Order, OrderId, OrderState};
 use harmony_core::host::LifecycleEvent;
 use harmony_core::net::MacAddress;
 use harmony_core::secret::Secret;
@@ -75,7 +75,7 @@ async fn give_up(site: &Site) {
         address: IpAddr::V4(site.address(8)),
         disk_serial: "D1".into(),
         disk_path: "/dev/vda".into(),
-        bond: BondPlan { name: "bond0".into(), mac, members: vec![("eth0".into(), mac)] },
+        link: LinkPlan::bond("bond0", mac, vec![("eth0".into(), mac)]),
         issued_at: Timestamp::now(),
         expires_at: Timestamp::MAX,
         attempt: 3,

@@ -91,9 +91,7 @@ async fn what_is_missing<T: HostControl>(topology: &T, order: &Order) -> Option<
     if let Err(missing) = answers(topology, order).await {
         return Some(missing);
     }
-    if order.link.bond.is_none() {
-        return None;
-    }
+    order.link.bond?;
     match read_host(topology, order).await {
         Err(missing) => Some(missing),
         Ok(bond) if !bond.is_lacp => Some(format!("{} is not in 802.3ad mode", order.link.name)),

@@ -190,11 +190,10 @@ where
 }
 
 async fn installed<T>(scx: &StepContext<'_, T>, order: &Order) -> Result<(), ScoreError> {
-    let store = scx.cx.store;
+    // The boot server is another process, and does the same when it is told: either may be first.
+    let moved = scx.cx.store.advance_order(&order.id, OrderState::Answered, OrderState::Installed, None).await;
     match self::order(scx, &order.id).await?.state {
-        OrderState::Answered => {
-            Ok(store.advance_order(&order.id, OrderState::Answered, OrderState::Installed, None).await?)
-        }
+        OrderState::Answered => Ok(moved?),
         state if state >= OrderState::Installed && state <= OrderState::Complete => Ok(()),
         state => {
             let what = format!("order {} is {state}, although its host was installed", order.id);

@@ -63,7 +63,7 @@ impl OkdInstallationScore {
         };
         description.check().map_err(|error| failed(error.into()))?;
         let plans = description.role_plans().map_err(|error| failed(error.into()))?;
-        let ssh_key = description.ssh_key_file.as_deref().map(|path| read(path)).transpose()?;
+        let ssh_key = description.ssh_key_file.as_deref().map(read).transpose()?;
         let ssh_key = ssh_key.map(|key| key.trim().to_owned());
         Ok(Self(Arc::new(Okd { description, plans, ssh_key, limits: OkdLimits::default() })))
     }

@@ -85,8 +85,7 @@ impl Services {
             Some(LoadBalancerSpec::External) => Some(Arc::new(ExternalLoadBalancer)),
             Some(LoadBalancerSpec::Program) => program.load_balancer.clone(),
         };
-        let installer =
-            file.installer.as_ref().map(|spec| Arc::new(OpenshiftInstall::new(spec.clone(), state, writes.clone())));
+        let installer = file.cluster_installer(writes.clone()).map(Arc::new);
         let made = installer.clone();
         let locate = move |cluster: &ClusterName| {
             let missing = |error: DeviceError| error;

@@ -58,12 +58,13 @@ impl Heard {
     }
 }
 
-/// The error of a program that ended otherwise than well. `folder` is the one that it worked in.
-pub(super) fn of_exit(operation: String, ended: Ended, heard: Heard, folder: &Path) -> DeviceError {
+/// The error of a program that ended otherwise than well. `folder` is the one that it worked in, `log` what it wrote of
+/// all this.
+pub(super) fn of_exit(operation: String, ended: Ended, heard: Heard, folder: &Path, log: &Path) -> DeviceError {
     let code = ended.status.code();
     let told = heard.evidence();
     let is_unmade = told.iter().any(|line| line.contains("loading kubeconfig"));
-    let dir = folder.display();
+    let (dir, log) = (folder.display(), log.display());
     let (kind, meaning, hint) = match code {
         _ if ended.stopped => {
             (FailureKind::Transient, "it was stopped".to_owned(), "run it again: it only watches".to_owned())
@@ -76,7 +77,7 @@ pub(super) fn of_exit(operation: String, ended: Ended, heard: Heard, folder: &Pa
         Some(4) => (
             FailureKind::Rejected,
             "it could not prepare the infrastructure".to_owned(),
-            format!("read {dir}/.openshift_install.log; on bare metal it has none to prepare"),
+            format!("read {log}; on bare metal it has none to prepare"),
         ),
         Some(5) => (
             FailureKind::Transient,
@@ -110,7 +111,7 @@ pub(super) fn of_exit(operation: String, ended: Ended, heard: Heard, folder: &Pa
         Some(code) => (
             FailureKind::Rejected,
             format!("it ended with exit code {code}"),
-            format!("read {dir}/.openshift_install.log if it is there"),
+            format!("read {log} if it is there"),
         ),
         None => (
             FailureKind::Transient,
@@ -154,7 +155,8 @@ mod tests {
         }
         heard.take(Said::Noise("dial tcp: no such host".into()));
         let ended = Ended { status: ExitStatus::from_raw(code << 8), stopped: false };
-        let error = of_exit("failed to wait".into(), ended, heard, Path::new("/state/clusters/ocp4/1"));
+        let folder = Path::new("/state/clusters/ocp4/1");
+        let error = of_exit("failed to wait".into(), ended, heard, folder, &folder.join(".openshift_install.log"));
         let mut text = format!("{:?} {}", error.kind(), harmony_core::error::chain(&error));
         for line in error.evidence_lines() {
             text += &format!("\n  {line}");

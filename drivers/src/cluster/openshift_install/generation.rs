@@ -20,6 +20,9 @@ use harmony_core::error::{DeviceError, FailureKind};
 const RECORD: &str = "artefacts.json";
 /// How unfinished generations begin.
 const MAKING: &str = ".making-";
+/// The program's own log, and where it is kept of a generation that was not finished.
+const LOG: &str = ".openshift_install.log";
+const FAILED_LOG: &str = "failed.log";
 /// Copies of what the program consumes.
 const KEPT: &str = "kept";
 /// The largest file that is read, in bytes; `bootstrap.ign` has some hundred thousand.
@@ -73,6 +76,11 @@ impl Clusters {
     /// The folder of a generation.
     pub(super) fn generation(&self, cluster: &ClusterName, generation: u32) -> PathBuf {
         self.root.join(cluster.as_str()).join(generation.to_string())
+    }
+
+    /// The program's log in the folder of a generation.
+    pub(super) fn log(&self, cluster: &ClusterName, generation: u32) -> PathBuf {
+        self.generation(cluster, generation).join(LOG)
     }
 
     /// The record of the latest generation.
@@ -147,6 +155,16 @@ impl Making {
     /// The files of a folder of it, in the order of their names.
     pub(super) fn files(&self, folder: &str) -> Result<Vec<PathBuf>, FolderError> {
         entries(&self.folder.join(folder))
+    }
+
+    /// Keeps the program's log where it stays when this is gone; its path there.
+    pub(super) fn keep_log(&self) -> PathBuf {
+        let kept = self.target.with_file_name(FAILED_LOG);
+        // A program that was refused before it wrote any leaves none; the error has its words.
+        if let Ok(text) = read(&self.folder.join(LOG)) {
+            let _ = write_private(&kept, &text);
+        }
+        kept
     }
 
     /// Takes from others whatever rights the program has given them.

@@ -150,7 +150,7 @@ impl OpenshiftInstall {
         };
         let ended = ended.map_err(|error| failure::of_process(operation.clone(), error, program))?;
         if !ended.status.success() {
-            return Err(failure::of_exit(operation, ended, heard, &making.folder));
+            return Err(failure::of_exit(operation, ended, heard, &making.folder, &making.keep_log()));
         }
         making.close_to_others().map_err(|error| of_folder(operation, error))
     }
@@ -290,6 +290,7 @@ impl ClusterInstaller for OpenshiftInstall {
         };
         let (program, _) = self.checked(&operation).await?;
         let folder = self.clusters.generation(cluster, latest.generation);
+        let log = self.clusters.log(cluster, latest.generation);
         let password = generation::read(&folder.join(PASSWORD)).unwrap_or_default();
         let password = Secret::new(String::from_utf8_lossy(&password).into_owned());
         let kept = generation::read(&folder.join("kept").join(INSTALL_CONFIG)).unwrap_or_default();
@@ -308,6 +309,6 @@ impl ClusterInstaller for OpenshiftInstall {
         let ended = ended.map_err(|error| failure::of_process(operation.clone(), error, &program))?;
         // The program logs to its folder, and writes the kubeconfig anew, with whatever rights.
         generation::close(&folder).map_err(|error| of_folder(operation.clone(), error))?;
-        if ended.status.success() { Ok(()) } else { Err(failure::of_exit(operation, ended, heard, &folder)) }
+        if ended.status.success() { Ok(()) } else { Err(failure::of_exit(operation, ended, heard, &folder, &log)) }
     }
 }

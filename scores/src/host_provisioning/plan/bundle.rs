@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use harmony_core::boot::{Effect, OrderState, PortKind};
+use harmony_core::boot::{Effect, OrderState};
 use harmony_core::capability::{LagSpec, PortMode};
 use harmony_core::host::Lifecycle;
 use harmony_core::net::{PortRef, SwitchId};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{host as a_host, network};
-use harmony_core::boot::compat;
+use harmony_core::boot::{OrderState, compat};
 use harmony_core::capability::{DiskImage, InstallSource, LinkState, NetworkPlan, PortMode, PortStatus};
 use harmony_core::net::PortRef;
 use harmony_core::score::render;

@@ -196,7 +196,12 @@ impl Apart {
         // One that has just begun to listen has not written itself down yet.
         let mut deadline = Instant::now() + WRITE_TIMEOUT;
         loop {
-            match apart.place.who_answers()? {
+            let answer = match apart.place.who_answers() {
+                // One of ours that ends when it has just begun to listen cuts off who asks it. Its log says why.
+                Err(_) if apart.child.is_some() && Instant::now() < deadline => Answer::Nobody,
+                answer => answer?,
+            };
+            match answer {
                 Answer::Ours(record) if record.settings == settings => return Ok(apart),
                 Answer::Ours(record) => apart.replace(&record)?,
                 Answer::Stranger if Instant::now() < deadline => {}
