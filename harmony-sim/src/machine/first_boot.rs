@@ -50,6 +50,7 @@ impl Life {
             Err(why) => return self.emergency("Ignition", &why).await,
         };
         self.note("Ignition: user-provided config was applied");
+        let now = self.world.now();
         self.world.with(|state| {
             let given = from_args.own.as_ref().and_then(|own| own.hostname.clone());
             // Only a system without keyfiles of its own keeps the network of the kernel's arguments.
@@ -63,7 +64,9 @@ impl Life {
                 link,
                 authorized_keys: config.authorized_keys(),
                 first_boot: None,
-                member: config.node().and_then(|kind| state.services.member(kind, &config.authorities())),
+                member: config
+                    .node()
+                    .and_then(|kind| state.member(kind, &config.authorities(), &config.manifests(), now)),
                 pivots: config.pivots(),
                 ..system
             };

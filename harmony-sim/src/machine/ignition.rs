@@ -24,6 +24,8 @@ use crate::boot_server::hex;
 const CONNECTIONS: &str = "/etc/NetworkManager/system-connections/";
 /// Largest contents of a file, in bytes.
 const MAX_CONTENTS_BYTES: u64 = 16 << 20;
+/// Where an installer lays manifests for the cluster on its bootstrap.
+const MANIFESTS: [&str; 2] = ["/opt/openshift/manifests/", "/opt/openshift/openshift/"];
 /// Largest mode of a file.
 const MAX_MODE: u64 = 0o7777;
 
@@ -38,7 +40,7 @@ pub(super) struct Ignition {
     files: BTreeMap<String, File>,
     /// Public keys, by user.
     keys: BTreeMap<String, Vec<String>>,
-    /// Units of systemd that are enabled, with their text.
+    /// Units of systemd, with their text. Not all that run are enabled: some are wanted by others.
     units: BTreeMap<String, String>,
 }
 
@@ -81,7 +83,7 @@ impl Ignition {
             read.keys.entry(name).or_default().extend(keys.map(str::to_owned));
         }
         for unit in json["systemd"]["units"].as_array().into_iter().flatten() {
-            if unit["enabled"].as_bool() == Some(true) {
+            if unit["mask"].as_bool() != Some(true) {
                 let name = unit["name"].as_str().unwrap_or_default().to_owned();
                 read.units.insert(name, unit["contents"].as_str().unwrap_or_default().to_owned());
             }
@@ -133,6 +135,13 @@ impl Ignition {
     pub(super) fn authorities(&self) -> Vec<Vec<u8>> {
         let root = self.files.get("/opt/openshift/tls/root-ca.crt").map(|file| file.contents.clone());
         self.authorities.iter().cloned().chain(root).collect()
+    }
+
+    /// What an installer laid on it for the cluster, by path.
+    pub(super) fn manifests(&self) -> Vec<(String, String)> {
+        let is_manifest = |path: &str| MANIFESTS.iter().any(|folder| path.starts_with(folder));
+        let files = self.files.iter().filter(|(path, _)| is_manifest(path));
+        files.map(|(path, file)| (path.clone(), String::from_utf8_lossy(&file.contents).into_owned())).collect()
     }
 
     /// What it makes of the machine in a cluster, if it makes it part of one.

@@ -6,14 +6,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harmony_core::cluster::{ClusterName, NodeKind};
+use sha2::{Digest, Sha256};
 
 use super::Member;
+use crate::boot_server::hex;
 use crate::cluster::{ClusterFault, ClusterState, Kubelet};
 use crate::machine::Running;
 use crate::wire::kubernetes::ClusterAccess;
 use crate::world::{Shared, State, World};
 
 impl State {
+    /// The member that a system is which believes these certificates, of a cluster that the world's installer made; or of
+    /// one that another installer made, which is known from what that laid on its bootstrap. None if there is no such.
+    pub(crate) fn member(
+        &mut self,
+        kind: NodeKind,
+        authorities: &[Vec<u8>],
+        manifests: &[(String, String)],
+        now: Duration,
+    ) -> Option<Member> {
+        if kind == NodeKind::Bootstrap && self.services.installer.of_authority(authorities).is_none() {
+            self.adopt(authorities.last()?, manifests, now);
+        }
+        let (cluster, generation) = self.services.installer.of_authority(authorities)?;
+        Some(Member { cluster, generation, kind, has_run: false })
+    }
+
     /// A system that is part of a cluster is up on a machine.
     pub(crate) fn member_starts(&mut self, id: usize, disk: usize, member: &Member, address: IpAddr, now: Duration) {
         let Some(system) = &mut self.machines[id].disks[disk].system else { return };
@@ -112,6 +130,13 @@ impl World {
             self.shared.with(|state| Some(state.services.installer.latest(cluster)?.artefacts.generation))?;
         let member = Member { cluster: cluster.clone(), generation, kind: NodeKind::Bootstrap, has_run: true };
         Some(WorldCluster { shared: Arc::clone(&self.shared), member })
+    }
+
+    /// Puts a file among those that the world's own boot server merges answer files onto. Its SHA-256, in hex.
+    pub fn put_private_file(&self, name: &str, contents: Vec<u8>) -> String {
+        let digest = hex(&Sha256::digest(&contents));
+        self.shared.with(|state| state.services.private.put(name, contents.into()));
+        digest
     }
 
     /// What the site's services are set to, and how far its clusters are, one line each: names, balanced servers, files

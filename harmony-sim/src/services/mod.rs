@@ -65,12 +65,6 @@ impl Services {
     pub(crate) fn new(cluster_timing: ClusterTiming, seed: u64) -> Self {
         Self { cluster_timing, seed, ..Self::default() }
     }
-
-    /// The member that a system is which believes these certificates. None if no cluster has them.
-    pub(crate) fn member(&self, kind: NodeKind, authorities: &[Vec<u8>]) -> Option<Member> {
-        let (cluster, generation) = self.installer.of_authority(authorities)?;
-        Some(Member { cluster, generation, kind, has_run: false })
-    }
 }
 
 /// Lets time pass in the services: checks of the load balancer, changes in clusters. Until the world ends.

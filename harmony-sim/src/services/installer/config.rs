@@ -54,6 +54,23 @@ impl InstallConfig {
     }
 }
 
+/// The configuration that an installer left on a bootstrap, in the ConfigMap `kube-system/cluster-config-v1`. None if this
+/// manifest is another one.
+pub(super) fn of_bootstrap(manifest: &str) -> Option<InstallConfig> {
+    let manifest = yaml(manifest).ok()?;
+    if manifest["kind"] != "ConfigMap" || manifest["metadata"]["name"] != "cluster-config-v1" {
+        return None;
+    }
+    let config = yaml(manifest["data"]["install-config"].as_str()?).ok()?;
+    let word = |value: &Value| Some(value.as_str()?.trim().to_owned());
+    Some(InstallConfig {
+        name: config["metadata"]["name"].as_str()?.parse().ok()?,
+        base_domain: config["baseDomain"].as_str()?.parse().ok()?,
+        masters: usize::try_from(config["controlPlane"]["replicas"].as_u64()?).ok()?,
+        ssh_key: word(&config["sshKey"]).unwrap_or_default(),
+    })
+}
+
 /// A configuration that is merged into what the machines of a pool are served.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct MachineConfig {
@@ -113,6 +130,16 @@ mod tests {
             let refusal = read(&CONFIG.replace(from, to)).expect_err(to);
             assert!(refusal.contains(why), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_bootstrap_says_what_its_cluster_is_to_be() {
+        let text = CONFIG.replace('\n', "\n    ").replace("pullSecret: '@PULL-SECRET@'", "pullSecret: ''");
+        let of = |name: &str| {
+            format!("kind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  install-config: |\n    {text}\n")
+        };
+        assert_eq!(of_bootstrap(&of("cluster-config-v1")), read(CONFIG).ok());
+        assert_eq!(of_bootstrap(&of("other")), None);
     }
 
     #[test]

@@ -39,12 +39,17 @@ pub(super) fn texts(
     for kind in [NodeKind::Master, NodeKind::Worker] {
         roles.insert(kind, pointer(config, authority, kind));
     }
-    let pools = [("master", NodeKind::Master), ("worker", NodeKind::Worker)];
-    let pools = pools.into_iter().map(|(pool, kind)| (pool, rendered(config, kind, extra))).collect();
+    let pools = pools(config, extra);
     // The certificate is in every file that a machine is given, in this form.
     secrets.insert(BASE64_STANDARD.encode(authority));
     secrets.extend(roles.values().cloned());
     Texts { roles, pools, secrets }
+}
+
+/// What is served for each pool.
+pub(super) fn pools(config: &InstallConfig, extra: &[MachineConfig]) -> BTreeMap<&'static str, String> {
+    let pools = [("master", NodeKind::Master), ("worker", NodeKind::Worker)];
+    pools.into_iter().map(|(pool, kind)| (pool, rendered(config, kind, extra))).collect()
 }
 
 fn data(text: &str) -> String {

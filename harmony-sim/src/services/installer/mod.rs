@@ -15,15 +15,16 @@ use async_trait::async_trait;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use harmony_core::capability::{
-    Artefacts, BootImages, ClusterInstaller, InstallStage, InstallerInput, InstallerVersion, RemoteFile, RoleConfig,
+    Artefacts, BootImages, ClusterInstaller, InstallStage, InstallerInput, InstallerVersion, Manifest, RemoteFile,
+    RoleConfig,
 };
 use harmony_core::cluster::ClusterName;
 use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use self::config::InstallConfig;
+use self::config::{InstallConfig, MachineConfig};
 use super::Member;
 use crate::boot_server::{SCOS_BUILD, hex, scos_files};
 use crate::cluster::{ClusterSpec, ClusterState};
@@ -155,8 +156,8 @@ impl State {
         let mut material = Material::new(services.seed, cluster, generation);
         let authority = material.pem("CERTIFICATE");
         let texts = ignition::texts(&config, &authority, &machine_configs, &mut material);
-        let made_at = self.epoch.checked_add(now).map_err(|error| invalid(error.to_string()))?;
-        let expires_at = made_at.checked_add(GOOD_FOR).map_err(|error| invalid(error.to_string()))?;
+        let hours = self.hours(now).ok_or_else(|| invalid("the clock is beyond its range".to_owned()));
+        let (made_at, expires_at) = hours?;
         let (mut roles, mut files) = (BTreeMap::new(), Vec::new());
         for (kind, text) in texts.roles {
             let name = format!("{cluster}/{generation}/{kind}.ign");
@@ -169,21 +170,58 @@ impl State {
         }
         let artefacts =
             Artefacts { input: input.digest(), generation, made_at, expires_at, installer: version(), roles };
-        let mut spec = ClusterSpec {
-            name: cluster.clone(),
+        let mut generation = self.generation(&config, artefacts, authority.as_bytes(), texts.pools);
+        generation.state.set_masters_schedulable(now, input.masters_schedulable);
+        Ok(Made { generation, files, secrets: texts.secrets })
+    }
+
+    /// Takes up a cluster that another installer made, from what that laid on its bootstrap.
+    pub(super) fn adopt(&mut self, authority: &[u8], manifests: &[(String, String)], now: std::time::Duration) {
+        let Some(config) = manifests.iter().find_map(|(_, text)| config::of_bootstrap(text)) else {
+            return self.note(now, "installer: a bootstrap says of no cluster what it is to be");
+        };
+        let added = |(path, text): &(String, String)| Manifest { path: path.clone(), text: text.clone() };
+        let extra: Vec<MachineConfig> = manifests
+            .iter()
+            .filter_map(|manifest| config::machine_configs(&[added(manifest)]).ok())
+            .flatten()
+            .collect();
+        let generation =
+            self.services.installer.latest(&config.name).map_or(1, |latest| latest.artefacts.generation + 1);
+        let Some((made_at, expires_at)) = self.hours(now) else { return };
+        let input = "of another installer".to_owned();
+        let artefacts =
+            Artefacts { input, generation, made_at, expires_at, installer: version(), roles: BTreeMap::new() };
+        let mut made = self.generation(&config, artefacts, authority, ignition::pools(&config, &extra));
+        self.faults.begin_in_cluster(&mut made.state, now);
+        self.note(now, &format!("cluster {}: begins with a bootstrap of another installer", config.name));
+        self.services.installer.clusters.entry(config.name).or_default().push(made);
+    }
+
+    /// When something is made now, and until when its certificates are good.
+    fn hours(&self, now: std::time::Duration) -> Option<(Timestamp, Timestamp)> {
+        let made_at = self.epoch.checked_add(now).ok()?;
+        Some((made_at, made_at.checked_add(GOOD_FOR).ok()?))
+    }
+
+    fn generation(
+        &self,
+        config: &InstallConfig,
+        artefacts: Artefacts,
+        authority: &[u8],
+        pools: BTreeMap<&'static str, String>,
+    ) -> Generation {
+        let spec = ClusterSpec {
+            name: config.name.clone(),
             base_domain: config.base_domain.clone(),
             masters: config.masters,
-            seed: services.seed,
+            seed: self.services.seed.wrapping_add(u64::from(artefacts.generation) - 1),
             epoch: self.epoch,
-            timing: services.cluster_timing,
+            timing: self.services.cluster_timing,
         };
-        spec.seed = spec.seed.wrapping_add(u64::from(generation) - 1);
-        let mut state = ClusterState::new(spec);
-        state.set_masters_schedulable(now, input.masters_schedulable);
-        let pools = texts.pools.into_iter().map(|(pool, text)| (pool, Bytes::from(text))).collect();
         let base_domain = config.base_domain.to_string();
-        let generation = Generation { artefacts, base_domain, authority: authority.into_bytes(), pools, state };
-        Ok(Made { generation, files, secrets: texts.secrets })
+        let pools = pools.into_iter().map(|(pool, text)| (pool, Bytes::from(text))).collect();
+        Generation { artefacts, base_domain, authority: authority.to_vec(), pools, state: ClusterState::new(spec) }
     }
 
     fn keep(&mut self, made: Made, now: std::time::Duration) -> Artefacts {

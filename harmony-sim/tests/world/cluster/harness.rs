@@ -89,6 +89,40 @@ impl Okd {
         okd
     }
 
+    /// The same with artefacts that the world's installer did not make.
+    pub(crate) fn with_foreign_artefacts(self, root: &str) -> Self {
+        let encoded = base64::prelude::Engine::encode(&base64::prelude::BASE64_STANDARD, root);
+        let data = |text: &str| {
+            let text = base64::prelude::Engine::encode(&base64::prelude::BASE64_STANDARD, text);
+            json!({"source": format!("data:;base64,{text}")})
+        };
+        let indented = input(1).install_config.replace('\n', "\n    ");
+        let config = format!(
+            "kind: ConfigMap\nmetadata: {{name: cluster-config-v1}}\ndata:\n  install-config: |\n    {indented}\n"
+        );
+        let file = |path: &str, text: &str| json!({"path": path, "contents": data(text)});
+        let bootstrap = json!({
+            "ignition": {"version": "3.2.0"},
+            "storage": {"files": [
+                file("/usr/local/bin/bootkube.sh", "#"), file("/opt/openshift/tls/root-ca.crt", root),
+                file("/opt/openshift/manifests/cluster-config.yaml", &config),
+            ]},
+            "systemd": {"units": [{"name": "bootkube.service", "contents": "#"}]},
+        });
+        let master = json!({"ignition": {
+            "version": "3.2.0",
+            "config": {"merge": [{"source": "https://api-int.ocp4.example.com:22623/config/master"}]},
+            "security": {"tls": {"certificateAuthorities": [{"source": format!("data:;base64,{encoded}")}]}},
+        }});
+        let mut artefacts = self.artefacts.clone();
+        for (kind, text) in [(NodeKind::Bootstrap, bootstrap), (NodeKind::Master, master)] {
+            let role = artefacts.roles.get_mut(&kind).expect("made");
+            role.name = format!("foreign/{kind}.ign");
+            role.sha256 = self.site.world.put_private_file(&role.name, text.to_string().into_bytes());
+        }
+        Self { artefacts, ..self }
+    }
+
     /// Names and services of a phase.
     pub(crate) async fn set_phase(&self, phase: ClusterPhase) {
         for record in dns_records(&self.description, &self.nodes, phase).expect("names") {

@@ -57,3 +57,15 @@ async fn machines_of_an_older_generation_believe_no_other() {
     older.boot("master-0").await;
     older.says("x509: certificate signed by unknown authority; tries again").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_of_another_installer_is_known_from_its_bootstrap() {
+    let okd = Okd::new(rack(2), 1, 0).await;
+    // What another program made: the same files with another root certificate, and the cluster's own description.
+    let other = okd.with_foreign_artefacts("-----BEGIN CERTIFICATE-----\nb3RoZXI=\n-----END CERTIFICATE-----\n");
+    other.boot("bootstrap").await;
+    other.says("cluster ocp4: begins with a bootstrap of another installer").await;
+    other.boot("master-0").await;
+    other.reaches(|state, now| state.bootstrap_is_complete(now)).await;
+    other.site.assert_clean();
+}
