@@ -48,7 +48,6 @@ pub(crate) fn input() -> InstallerInput {
         cluster: cluster(),
         install_config: CONFIG.to_owned(),
         manifests: Vec::new(),
-        pull_secret_file: None,
         masters_schedulable: false,
     }
 }
