@@ -40,13 +40,6 @@ impl Link {
     pub(crate) fn plain(nic: usize) -> Self {
         Self { bond: None, nic, others: true, vlan: None, own: None }
     }
-
-    /// A bond with DHCP.
-    #[cfg(test)]
-    pub(crate) fn bonded(bond: Bond) -> Self {
-        let nic = bond.members.first().copied().unwrap_or(0);
-        Self { bond: Some(bond), ..Self::plain(nic) }
-    }
 }
 
 impl State {
