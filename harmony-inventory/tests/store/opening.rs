@@ -68,8 +68,8 @@ async fn a_newer_version_is_refused_with_both_versions() {
     sqlx::query(future).execute(&mut connection).await.expect("written");
     connection.close().await.expect("closes");
     let error = refusal(&path).await;
-    assert!(matches!(error, OpenError::Newer { found: 99, newest: 2, .. }), "{error:?}");
-    assert_names(&error.to_string(), &["version 99", "newest that this program understands is 2"]);
+    assert!(matches!(error, OpenError::Newer { found: 99, newest: 3, .. }), "{error:?}");
+    assert_names(&error.to_string(), &["version 99", "newest that this program understands is 3"]);
     assert_names(error.hint(), &["newer harmony"]);
     assert_eq!(error.kind(), FailureKind::Invalid);
 }

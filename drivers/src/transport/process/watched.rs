@@ -1,6 +1,6 @@
 //! A program that runs for long, whose lines are handed over as they come and which can be told to stop.
 //!
-//! Owns the bounds of a line and how a program is ended: asked first (SIGINT), killed when it does not listen.
+//! Owns the bounds of a line and how a program is ended: asked first (SIGTERM, which reaches it even where it was started in the background), killed when it does not listen.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct Ended {
 
 impl Run {
     /// Runs it to its end, without a limit of time, and hands over each line of both outputs as it comes; a line is
-    /// cut at 4096 bytes. When `stop` is cancelled it is interrupted, and killed two seconds later.
+    /// cut at 4096 bytes. When `stop` is cancelled it is told to end, and killed two seconds later.
     ///
     /// # Errors
     /// If it cannot be started or heard; it does not run any more then.
@@ -80,7 +80,7 @@ async fn end(child: &mut Child) -> std::io::Result<ExitStatus> {
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     // A group that is gone already is what is wanted.
     let signal = |signal| group.map(|group| killpg(group, signal));
-    let _ = signal(Signal::SIGINT);
+    let _ = signal(Signal::SIGTERM);
     if let Ok(status) = timeout(GRACE, child.wait()).await {
         return status;
     }
@@ -165,7 +165,7 @@ mod tests {
     async fn it_is_asked_to_stop_and_may_say_goodbye() {
         let stop = CancellationToken::new();
         let mut lines = Vec::new();
-        let script = "trap 'echo interrupted; exit 8' INT; echo ready; while :; do sleep 0.05; done";
+        let script = "trap 'echo interrupted; exit 8' TERM; echo ready; while :; do sleep 0.05; done";
         let run = Program::new("sh", "dash").run(["-c", script]);
         let ended = run
             .watched(

@@ -264,7 +264,7 @@ mod tests {
         let these = NicChoice::These(vec![NicPick::Name("ens1".into()), NicPick::Mac(host.nics[3].mac)]);
         assert_eq!(names(&host, &these, &cabling).expect("two"), ["ens1", "ens2"]);
         let error = names(&host, &NicChoice::All, &cabling).expect_err("two switches");
-        assert!(error.contains("switches tor and san, which cannot bundle"), "{error}");
+        assert!(error.contains("switches san and tor, which cannot bundle"), "{error}");
         let pairs = [BTreeSet::from([parse("tor"), parse("san")])];
         assert_eq!(
             names(&host, &NicChoice::All, &Cabling { host_ports: &ports, pairs: &pairs }).expect("a pair").len(),
