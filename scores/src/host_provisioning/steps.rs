@@ -133,6 +133,13 @@ fn shows_boot(event: &BootEvent) -> bool {
     matches!(event.kind, BootEventKind::Tftp { .. } | BootEventKind::Chain | BootEventKind::InstallScript)
 }
 
+/// Whether the system that an order installed answers under its name. What it is known by is the order itself: its answer
+/// file may have been fetched before a restart that is told of only now.
+async fn is_up<T: HostControl>(scx: &StepContext<'_, T>, order: &Order) -> Result<bool, ScoreError> {
+    let is_answered = self::order(scx, &order.id).await?.state >= OrderState::Answered;
+    Ok(is_answered && bond::answers(scx.cx.topology, order).await.is_ok())
+}
+
 /// Waits until the system is on the disk, telling how far it is.
 ///
 /// A silent installer is through when the installed system answers under its name, or asks to be sent to its disk.
@@ -163,9 +170,7 @@ where
             )
             .into());
         }
-        if progress.is_installed()
-            || (silent && progress.answered && bond::answers(scx.cx.topology, &order).await.is_ok())
-        {
+        if progress.is_installed() || (silent && is_up(scx, &order).await?) {
             return installed(scx, &order).await;
         }
         // A little before the step's own end, so that what was seen is kept with the order.

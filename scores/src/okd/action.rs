@@ -102,6 +102,8 @@ pub enum OkdAction {
     MakeArtefacts {
         /// Of what.
         input: InstallerInput,
+        /// Which generation this makes.
+        generation: u32,
     },
     /// Makes or replaces a DNS record.
     SetDns {

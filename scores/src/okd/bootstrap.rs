@@ -150,7 +150,7 @@ fn artefacts<'a>(builder: &mut Builder<'a>, findings: &[Finding]) -> Result<Opti
         after: Vec::new(),
         bound: Bound::new(2, 300),
         one_shot: false,
-        action: OkdAction::MakeArtefacts { input },
+        action: OkdAction::MakeArtefacts { input, generation },
     });
     builder.wait_for("machines", "what the installer makes for the machines", None);
     Ok(None)

@@ -22,10 +22,10 @@ pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreE
     }
     let complete = okd.bootstrap_key(made.generation);
     // No port of a master is touched before the control plane runs by itself: until then etcd has nothing to spare.
-    let mut before = if seen.is_bootstrapped { Vec::new() } else { vec![complete.clone()] };
+    let mut before = if seen.is_marked { Vec::new() } else { vec![complete.clone()] };
     before.extend(leaving(&mut builder, &before)?);
     let up = builder.provision(NodeKind::Master, made, &[], &before)?;
-    if seen.is_bootstrapped {
+    if seen.is_marked {
         return Ok(builder.plan);
     }
     let masters = okd.members(NodeKind::Master, &seen.addresses(okd));

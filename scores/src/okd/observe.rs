@@ -31,7 +31,9 @@ pub struct Observed {
     pub(super) dns: Vec<DnsRecord>,
     pub(super) balancer_is_external: bool,
     pub(super) services: Vec<LbService>,
-    /// Whether the control plane runs on the masters, by the journal's mark.
+    /// Whether the control plane runs on the masters, by the journal's mark: known whether its API answers or not.
+    pub(super) is_marked: bool,
+    /// The same, by that mark or by what the API says.
     pub(super) is_bootstrapped: bool,
     /// Whether the bootstrap serves masters just now; not asked afterwards.
     pub(super) is_serving: bool,
@@ -68,6 +70,9 @@ impl Observed {
             Some(artefacts) => cx.store.one_shot(&okd.bootstrap_key(artefacts.generation)).await?,
             None => OneShot::Never,
         };
+        let is_marked = matches!(mark, OneShot::Done(_));
+        // A run may have ended between the cluster's word and the mark.
+        let says_so = !is_marked && artefacts.is_some() && topology.bootstrap_is_complete(name).await.unwrap_or(false);
         Ok(Self {
             source: topology.boot_source()?,
             dns_is_external: topology.dns_is_external(),
@@ -77,7 +82,8 @@ impl Observed {
             hosts,
             artefacts,
             installer: None,
-            is_bootstrapped: matches!(mark, OneShot::Done(_)),
+            is_marked,
+            is_bootstrapped: is_marked || says_so,
             is_serving: false,
             running: None,
         })

@@ -15,9 +15,11 @@ use harmony_core::score::ScoreError;
 use super::cluster::Okd;
 use super::observe::Observed;
 
-/// All findings, the worst first; none once the first host of the cluster has been ordered.
+/// All findings, the worst first. There are none before every role has its host, which `OkdSetup01Inventory` waits for, nor
+/// once the first of them has been ordered.
 pub(super) fn findings(okd: &Okd, seen: &Observed) -> Vec<Finding> {
-    if okd.plans.iter().any(|plan| seen.hosts.order_of(&plan.role).is_some()) {
+    let is_ordered = okd.plans.iter().any(|plan| seen.hosts.order_of(&plan.role).is_some());
+    if is_ordered || okd.plans.iter().any(|plan| seen.hosts.host_with(&plan.role).is_none()) {
         return Vec::new();
     }
     preflight(&okd.description, &observations(okd, seen))

@@ -39,7 +39,11 @@ pub(super) async fn carry_out<T: OkdSite>(
         A::BundleMaster { action, masters } => bundle_master(okd, scx, action, masters).await,
         A::Reserve { reservation } => Ok(topology.set_reservation(reservation).await?),
         A::FetchAsset { from, path } => fetch(scx, from, path).await,
-        A::MakeArtefacts { input } => Ok(topology.make_artefacts(input).await.map(drop)?),
+        A::MakeArtefacts { input, generation } => {
+            // An attempt whose reply was lost may have made it: another one would be another cluster.
+            let made = topology.artefacts(okd.name()).await?.is_some_and(|made| made.generation >= *generation);
+            if made { Ok(()) } else { Ok(topology.make_artefacts(input).await.map(drop)?) }
+        }
         A::SetDns { record } => Ok(topology.set_dns_record(record).await?),
         A::RemoveDns { name } => Ok(topology.remove_dns_record(name).await?),
         A::SetServices { services } => Ok(topology.set_services(services).await?),
