@@ -53,5 +53,7 @@ pub(crate) fn is_seen_before_each_step(case: &Case) {
         drifts += 1;
     }
     println!("{drifts} steps found that a port was changed by hand");
-    assert!(drifts > 0 || case.score == "InventoryScore", "no step expects anything of the world");
+    // Who only finds out what there is changes nothing that somebody else could have changed.
+    let only_finds = ["InventoryScore", "OkdSetup01Inventory"].contains(&case.score);
+    assert!(drifts > 0 || only_finds, "no step expects anything of the world");
 }
