@@ -59,8 +59,12 @@ pub struct SiteFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installer: Option<OpenshiftInstallSpec>,
     /// `[cluster]`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub cluster: KubernetesSpec,
+}
+
+fn is_usual(cluster: &KubernetesSpec) -> bool {
+    *cluster == KubernetesSpec::default()
 }
 
 /// The DNS server that hosts ask, and its driver.
