@@ -186,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_listen_is_killed() {
         let stop = CancellationToken::new();
-        let run = Program::new("sh", "dash").run(["-c", "trap '' INT; echo ready; while :; do sleep 0.05; done"]);
+        let run = Program::new("sh", "dash").run(["-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"]);
         let ended = run.watched(&mut |_| stop.cancel(), &stop).await.expect("runs");
         assert!(ended.stopped);
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended.status), Some(Signal::SIGKILL as i32));
