@@ -46,7 +46,7 @@ pub struct ClusterDescription {
     /// What is done with certificate requests of hosts that have an order.
     #[serde(default)]
     pub csr: CsrPolicy,
-    /// The worker that the bootstrap's host becomes once it has left the cluster; it is wiped and free where absent.
+    /// The worker that the bootstrap's host becomes once it has left the cluster and was wiped, which is a person's to do yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap_becomes: Option<Role>,
     /// `[network]`.
