@@ -37,7 +37,7 @@ mod topology;
 pub mod wire;
 mod world;
 
-pub use boot_server::{ANACONDA_TREE, agent_binary, asset_files, tftp_files};
+pub use boot_server::{ANACONDA_TREE, SCOS_BUILD, agent_binary, asset_files, scos_files, tftp_files};
 pub use checkers::{Rule, Violation};
 pub use faults::{AgentReply, Fault, FaultName, Injected, UnknownFault, WriteFault};
 pub use pace::{Pace, Speed, SpeedError};

@@ -138,14 +138,15 @@ impl ClusterDescription {
         Ok(())
     }
 
-    /// Refuses addresses that no host can have.
+    /// Refuses addresses that no host can have. Hosts on the loopback network are simulated ones.
     fn usable(&self, key: &str, address: IpAddr) -> Result<(), DescriptionError> {
         let machine = &self.network.machine;
         let edge = machine.contains(&address)
             && machine.addr().is_ipv4()
             && machine.prefix_len() < 31
             && (address == machine.network() || address == machine.broadcast());
-        if edge || address.is_unspecified() || address.is_loopback() || address.is_multicast() {
+        let astray = address.is_loopback() && !machine.contains(&address);
+        if edge || astray || address.is_unspecified() || address.is_multicast() {
             return wrong(key, format!("{address} is no address that a host can have"));
         }
         for (other, net) in

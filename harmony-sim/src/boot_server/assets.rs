@@ -19,8 +19,8 @@ pub(super) const INITRD: &str = "sim/live-initramfs.x86_64.img";
 const IMAGE: &str = "sim/metal.x86_64.raw.zst";
 /// The tree of the live environment's other flavour, CentOS Stream's installer, below `/os/`.
 pub const ANACONDA_TREE: &str = "sim/anaconda";
-/// The CoreOS build that the simulated installer installs.
-pub(crate) const SCOS_BUILD: &str = "9.0.20250411-0";
+/// The CoreOS build that simulated clusters are installed from.
+pub const SCOS_BUILD: &str = "9.0.20250411-0";
 /// Where its files are offered.
 const SCOS_MIRROR: &str = "https://mirror.sim.invalid/scos";
 /// What the initramfs says before the digest of the root file system that it wants. The real one has it in
@@ -70,8 +70,9 @@ pub(crate) fn install_source(server: SocketAddr) -> InstallSource {
     }
 }
 
-/// Kernel, initramfs and root file system of a CoreOS build, as its mirror offers them: URL and contents.
-pub(crate) fn scos_files() -> [(String, Bytes); 3] {
+/// Kernel, initramfs and root file system of [`SCOS_BUILD`], as its mirror offers them: URL and contents.
+#[must_use]
+pub fn scos_files() -> [(String, Bytes); 3] {
     let url = |name: &str| format!("{SCOS_MIRROR}/scos-{SCOS_BUILD}-live-{name}");
     let rootfs = Bytes::from(format!("070701, the root file system of CoreOS {SCOS_BUILD}\n"));
     let initramfs = Bytes::from(format!("{WANTS_ROOTFS}{}\n", hex(&Sha256::digest(&rootfs))));

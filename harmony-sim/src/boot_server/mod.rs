@@ -23,10 +23,11 @@ use harmony_core::clock::SharedClock;
 use harmony_core::store::SharedStore;
 use harmony_templates::urls;
 
-pub use assets::{ANACONDA_TREE, agent_binary, asset_files, tftp_files};
-pub(crate) use assets::{SCOS_BUILD, hex, install_source, scos_files, wanted_rootfs};
+pub use assets::{ANACONDA_TREE, SCOS_BUILD, agent_binary, asset_files, scos_files, tftp_files};
+pub(crate) use assets::{hex, install_source, wanted_rootfs};
 use in_process::InProcess;
 use wired::Wired;
+pub(crate) use wired::connect;
 
 use crate::services::SharedFiles;
 use crate::spec::LiveFlavour;

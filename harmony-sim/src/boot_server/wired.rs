@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::in_process::target;
@@ -60,13 +60,18 @@ impl BootServer for Wired {
     }
 }
 
-async fn exchange(from: IpAddr, to: SocketAddr, request: Request<Body>) -> Result<Response<Body>, NoAnswer> {
+/// A connection from a machine's own address.
+pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> Result<TcpStream, NoAnswer> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.map_err(|_| NoAnswer::Silence)?;
     // Many requests come from one address, each from a port that its last use may not have let go.
     socket.set_reuseaddr(true).map_err(|_| NoAnswer::Silence)?;
     socket.bind(SocketAddr::new(from, 0)).map_err(|_| NoAnswer::Silence)?;
-    let stream = socket.connect(to).await.map_err(|_| NoAnswer::Refused)?;
+    socket.connect(to).await.map_err(|_| NoAnswer::Refused)
+}
+
+async fn exchange(from: IpAddr, to: SocketAddr, request: Request<Body>) -> Result<Response<Body>, NoAnswer> {
+    let stream = connect(from, to).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| NoAnswer::Refused)?;
     // Ends with the answer's body, or when it is dropped: the request closes the connection.
     tokio::spawn(connection);

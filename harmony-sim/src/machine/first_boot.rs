@@ -66,7 +66,7 @@ impl Life {
                 first_boot: None,
                 member: config
                     .node()
-                    .and_then(|kind| state.member(kind, &config.authorities(), &config.manifests(), now)),
+                    .and_then(|kind| state.member(kind, &config.brought(), now)),
                 pivots: config.pivots(),
                 ..system
             };
@@ -121,7 +121,7 @@ impl Life {
                     url: source,
                     authorities: &by.authorities,
                 };
-                self.https(by.client, &get).await
+                self.https(by.client.patience, &get).await
             } else {
                 self.get(by.client, source, Duration::ZERO)
                     .await
@@ -147,23 +147,6 @@ impl Life {
             self.world.sleep(pause).await;
             pause = (pause * 2).min(most);
         }
-    }
-
-    /// Asks a machine of the cluster. What does not pass takes as long to fail as with the real client.
-    async fn https(
-        &self,
-        client: Client,
-        get: &HttpsGet<'_>,
-    ) -> Result<(axum::http::StatusCode, bytes::Bytes), String> {
-        let now = self.world.now();
-        let outcome = self.world.with(|state| match state.is_reachable(self.id, now) {
-            true => state.https(get, now),
-            false => Err(crate::services::NoReply::Silence),
-        });
-        if matches!(outcome, Err(crate::services::NoReply::Silence)) {
-            self.world.sleep(client.patience).await;
-        }
-        outcome.map_err(|why| why.to_string())
     }
 
     /// The emergency shell, where a machine stays until somebody restarts it.

@@ -19,6 +19,8 @@ use super::Machine;
 use super::keyfiles::{self, Keyfile};
 use super::link::Link;
 use crate::boot_server::hex;
+use crate::services::Brought;
+use crate::wire::kubernetes::ClusterKeys;
 
 /// Where NetworkManager looks for connections.
 const CONNECTIONS: &str = "/etc/NetworkManager/system-connections/";
@@ -26,6 +28,8 @@ const CONNECTIONS: &str = "/etc/NetworkManager/system-connections/";
 const MAX_CONTENTS_BYTES: u64 = 16 << 20;
 /// Where an installer lays manifests for the cluster on its bootstrap.
 const MANIFESTS: [&str; 2] = ["/opt/openshift/manifests/", "/opt/openshift/openshift/"];
+/// Where it lays the cluster's certificates and keys.
+const KEYS: &str = "/opt/openshift/tls/";
 /// Largest mode of a file.
 const MAX_MODE: u64 = 0o7777;
 
@@ -137,11 +141,17 @@ impl Ignition {
         self.authorities.iter().cloned().chain(root).collect()
     }
 
-    /// What an installer laid on it for the cluster, by path.
-    pub(super) fn manifests(&self) -> Vec<(String, String)> {
-        let is_manifest = |path: &str| MANIFESTS.iter().any(|folder| path.starts_with(folder));
-        let files = self.files.iter().filter(|(path, _)| is_manifest(path));
-        files.map(|(path, file)| (path.clone(), String::from_utf8_lossy(&file.contents).into_owned())).collect()
+    /// What it brings of a cluster.
+    pub(super) fn brought(&self) -> Brought {
+        let texts = |folder: &'static str| {
+            let files = self.files.iter().filter_map(move |(path, file)| Some((path.strip_prefix(folder)?, file)));
+            files.map(|(name, file)| (name.to_owned(), String::from_utf8_lossy(&file.contents).into_owned()))
+        };
+        Brought {
+            authorities: self.authorities(),
+            manifests: MANIFESTS.into_iter().flat_map(texts).collect(),
+            keys: ClusterKeys::of(&texts(KEYS).collect()),
+        }
     }
 
     /// What it makes of the machine in a cluster, if it makes it part of one.

@@ -9,6 +9,7 @@ mod cmdline;
 mod coreos;
 mod fetch;
 mod first_boot;
+mod https;
 mod ignition;
 mod install;
 mod keyfiles;

@@ -3,27 +3,20 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::wire::https_client;
 
 /// Time for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest answer, in bytes.
-const MAX_BODY_BYTES: usize = 8 << 20;
 
 /// The API of a cluster.
 pub(super) struct Api {
@@ -54,12 +47,9 @@ impl Api {
             .ok_or("invalid configuration: no server")?;
         let (host, port) = (host.to_owned(), port.parse().map_err(|_| "invalid configuration: no port".to_owned())?);
         let pem = |value: &Value| STANDARD.decode(value.as_str().unwrap_or_default()).unwrap_or_default();
-        let config = tls(
-            &pem(&cluster["certificate-authority-data"]),
-            &pem(&user["client-certificate-data"]),
-            &pem(&user["client-key-data"]),
-        );
-        let tls = TlsConnector::from(Arc::new(config.ok_or("invalid configuration: certificates")?));
+        let own = (pem(&user["client-certificate-data"]), pem(&user["client-key-data"]));
+        let tls = https_client::connector(&pem(&cluster["certificate-authority-data"]), Some((&own.0, &own.1)));
+        let tls = tls.ok_or("invalid configuration: certificates")?;
         Ok(Self { url, host, port, address, tls })
     }
 
@@ -92,48 +82,8 @@ impl Api {
             }
             _ => format!("dial tcp: lookup {}: {error}", self.host),
         })?;
-        let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
-        let stream = self.tls.connect(name, stream).await.map_err(|error| format!("tls: {error}"))?;
-        let failed = |error: hyper::Error| error.to_string();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        let request = Request::get(path)
-            .header("host", format!("{}:{}", self.host, self.port))
-            .header("accept", "application/json");
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(failed)?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_BODY_BYTES)
-                .collect()
-                .await
-                .map_err(|error| error.to_string())?;
-            Ok((status, body.to_bytes()))
-        };
-        tokio::pin!(answer, connection);
-        // The connection is driven until the answer is there; what becomes of it afterwards is nobody's concern.
-        tokio::select! {
-            answer = &mut answer => answer,
-            ended = &mut connection => {
-                ended.map_err(failed)?;
-                answer.await
-            }
-        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        https_client::get(stream, &self.tls, (&self.host, self.port), path, headers).await
     }
-}
-
-fn tls(authorities: &[u8], certificate: &[u8], key: &[u8]) -> Option<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for authority in CertificateDer::pem_slice_iter(authorities) {
-        roots.add(authority.ok()?).ok()?;
-    }
-    let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>().ok()?;
-    let key = PrivateKeyDer::from_pem_slice(key).ok()?;
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    builder
-        .with_safe_default_protocol_versions()
-        .ok()?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .ok()
 }

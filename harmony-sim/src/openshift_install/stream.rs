@@ -1,17 +1,27 @@
 //! The stream metadata that it prints.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::Failed;
 use super::settings::{Fault, Settings};
+use crate::boot_server::hex;
 
-/// A file that machines are booted with: where it is, and its SHA-256 in hexadecimal digits.
+/// A file that machines are booted with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFile {
     /// Its URL.
     pub location: String,
-    /// Its digest.
+    /// Its SHA-256, in hexadecimal digits.
     pub sha256: String,
+}
+
+impl BootFile {
+    /// One with these contents.
+    #[must_use]
+    pub fn new(location: impl Into<String>, contents: &[u8]) -> Self {
+        Self { location: location.into(), sha256: hex(&Sha256::digest(contents)) }
+    }
 }
 
 /// Stream metadata for these files, in the real one's shape. Its text goes into the file that

@@ -10,14 +10,15 @@ use harmony_core::cluster::NodeKind;
 use harmony_core::net::DnsName;
 
 use super::Member;
-use crate::cluster::Server;
+use crate::cluster::{MachineConfigReply, Server};
 use crate::machine::Running;
+use crate::wire::kubernetes::ClusterKeys;
 use crate::world::State;
 
 /// Port of the API.
-pub(super) const API: u16 = 6443;
+pub(crate) const API: u16 = 6443;
 /// Port of the machine config server.
-pub(super) const MACHINE_CONFIG: u16 = 22623;
+pub(crate) const MACHINE_CONFIG: u16 = 22623;
 /// Port of every system's SSH server.
 const SSH: u16 = 22;
 /// Ports of the routers: HTTP, HTTPS, health.
@@ -68,11 +69,7 @@ impl State {
     /// Carries out a GET of a machine of a cluster.
     pub(crate) fn https(&mut self, get: &HttpsGet<'_>, now: Duration) -> Result<(StatusCode, Bytes), NoReply> {
         let uri: Uri = get.url.parse().map_err(|_| NoReply::Url)?;
-        let host = uri.host().ok_or(NoReply::Url)?;
-        let address = match host.parse() {
-            Ok(address) => address,
-            Err(_) => self.look_up(host, get.dns)?,
-        };
+        let address = self.address_of(uri.host().ok_or(NoReply::Url)?, get.dns)?;
         let port = uri.port_u16().unwrap_or(443);
         let id = self.reach(get.from, SocketAddr::new(address, port), now)?;
         let member = self.running_member(id).ok_or(NoReply::Refused)?;
@@ -87,6 +84,11 @@ impl State {
             (MACHINE_CONFIG, Some(pool)) => self.machine_config(&member, id, pool, now),
             _ => Ok((StatusCode::NOT_FOUND, Bytes::new())),
         }
+    }
+
+    /// The address that a URL's host means to a machine which asks these DNS servers.
+    pub(crate) fn address_of(&self, host: &str, servers: Option<&[IpAddr]>) -> Result<IpAddr, NoReply> {
+        host.parse().or_else(|_| self.look_up(host, servers))
     }
 
     fn look_up(&self, host: &str, servers: Option<&[IpAddr]>) -> Result<IpAddr, NoReply> {
@@ -131,7 +133,7 @@ impl State {
     }
 
     /// What runs on a machine in its cluster.
-    pub(super) fn running_member(&self, id: usize) -> Option<Member> {
+    pub(crate) fn running_member(&self, id: usize) -> Option<Member> {
         let machine = &self.machines[id];
         if !matches!(machine.running, Running::System { .. }) {
             return None;
@@ -149,6 +151,18 @@ impl State {
         Some((member, server))
     }
 
+    /// What a member's servers show on the wire, if they can show anything.
+    pub(crate) fn cluster_keys(&self, member: &Member) -> Option<&ClusterKeys> {
+        self.services.installer.of(member)?.keys.as_ref()
+    }
+
+    /// What a front on the wire needs of the member that runs on a machine.
+    pub(crate) fn front(&self, id: usize) -> Option<(Member, Server, ClusterKeys)> {
+        let (member, server) = self.server(id)?;
+        let keys = self.cluster_keys(&member)?.clone();
+        Some((member, server, keys))
+    }
+
     /// What the machine config server of a machine answers for a pool.
     pub(super) fn machine_config(
         &mut self,
@@ -157,15 +171,31 @@ impl State {
         pool: &str,
         now: Duration,
     ) -> Result<(StatusCode, Bytes), NoReply> {
-        if self.faults.misses_machine_config() {
-            return Ok((StatusCode::NOT_FOUND, Bytes::new()));
-        }
         let (_, server) = self.server(id).ok_or(NoReply::Refused)?;
-        let cluster = self.services.installer.of_mut(member).ok_or(NoReply::Refused)?;
-        let reply = cluster.state.machine_config(now, &server, pool).ok_or(NoReply::Refused)?;
+        let reply = self.pool_config(member, &server, pool, now).ok_or(NoReply::Refused)?;
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = cluster.pools.get(pool).filter(|_| status.is_success()).cloned();
-        Ok((status, body.unwrap_or_else(|| Bytes::from(reply.body))))
+        Ok((status, Bytes::from(reply.body)))
+    }
+
+    /// The same, of a server of the member's cluster. None where none runs.
+    pub(super) fn pool_config(
+        &mut self,
+        member: &Member,
+        server: &Server,
+        pool: &str,
+        now: Duration,
+    ) -> Option<MachineConfigReply> {
+        let cluster = self.services.installer.of_mut(member)?;
+        let reply = cluster.state.machine_config(now, server, pool)?;
+        if self.faults.misses_machine_config() {
+            return Some(MachineConfigReply { status: StatusCode::NOT_FOUND.as_u16(), body: String::new() });
+        }
+        match cluster.pools.get(pool) {
+            Some(text) if reply.status == StatusCode::OK.as_u16() => {
+                Some(MachineConfigReply { body: text.clone(), ..reply })
+            }
+            _ => Some(reply),
+        }
     }
 
     /// Whether the certificates of a member's cluster are too old to be believed before it has its own.

@@ -8,27 +8,26 @@ use std::time::Duration;
 use harmony_core::cluster::{ClusterName, NodeKind};
 use sha2::{Digest, Sha256};
 
-use super::Member;
+use super::{Brought, Member};
 use crate::boot_server::hex;
-use crate::cluster::{ClusterFault, ClusterState, Kubelet};
+use crate::cluster::{ClusterFault, ClusterState, Kubelet, MachineConfigReply, Server};
 use crate::machine::Running;
 use crate::wire::kubernetes::ClusterAccess;
 use crate::world::{Shared, State, World};
 
 impl State {
-    /// The member that a system is which believes these certificates, of a cluster that the world's installer made; or of
-    /// one that another installer made, which is known from what that laid on its bootstrap. None if there is no such.
+    /// The member that a system is which brings this, of a cluster that the world's installer made; or of one that another
+    /// installer made, which is known from what that laid on its bootstrap. None if there is no such.
     pub(crate) fn member(
         &mut self,
         kind: NodeKind,
-        authorities: &[Vec<u8>],
-        manifests: &[(String, String)],
+        brought: &Brought,
         now: Duration,
     ) -> Option<Member> {
-        if kind == NodeKind::Bootstrap && self.services.installer.of_authority(authorities).is_none() {
-            self.adopt(authorities.last()?, manifests, now);
+        if kind == NodeKind::Bootstrap && self.services.installer.of_authority(&brought.authorities).is_none() {
+            self.adopt(brought, now);
         }
-        let (cluster, generation) = self.services.installer.of_authority(authorities)?;
+        let (cluster, generation) = self.services.installer.of_authority(&brought.authorities)?;
         Some(Member { cluster, generation, kind, has_run: false })
     }
 
@@ -110,6 +109,13 @@ pub struct WorldCluster {
     member: Member,
 }
 
+impl WorldCluster {
+    /// The cluster of a member.
+    pub(crate) fn new(shared: &Arc<Shared>, member: Member) -> Self {
+        Self { shared: Arc::clone(shared), member }
+    }
+}
+
 impl ClusterAccess for WorldCluster {
     fn with(&self, work: &mut dyn FnMut(&mut ClusterState, Duration)) {
         let now = self.shared.now();
@@ -120,6 +126,11 @@ impl ClusterAccess for WorldCluster {
             }
         });
     }
+
+    fn machine_config(&self, server: &Server, pool: &str) -> Option<MachineConfigReply> {
+        let now = self.shared.now();
+        self.shared.with(|state| state.pool_config(&self.member, server, pool, now))
+    }
 }
 
 impl World {
@@ -129,7 +140,7 @@ impl World {
         let generation =
             self.shared.with(|state| Some(state.services.installer.latest(cluster)?.artefacts.generation))?;
         let member = Member { cluster: cluster.clone(), generation, kind: NodeKind::Bootstrap, has_run: true };
-        Some(WorldCluster { shared: Arc::clone(&self.shared), member })
+        Some(WorldCluster::new(&self.shared, member))
     }
 
     /// Puts a file among those that the world's own boot server merges answer files onto. Its SHA-256, in hex.

@@ -2,8 +2,9 @@
 //!
 //! Read next: `super::balancer` for what follows from a check.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,6 +47,16 @@ impl State {
             changes.iter().for_each(|line| self.note(now, line));
         }
         self.services.balancer.services.values().map(|service| service.next_check).min()
+    }
+
+    /// Where the balancer listens.
+    pub(crate) fn balanced_addresses(&self) -> BTreeSet<SocketAddr> {
+        self.services.balancer.services.values().flat_map(|service| service.spec.listen.iter().copied()).collect()
+    }
+
+    /// The server that a connection is passed on to, if there is one.
+    pub(crate) fn balance(&mut self, from: IpAddr, to: SocketAddr) -> Option<SocketAddr> {
+        self.services.balancer.choose(from, to).flatten()
     }
 
     fn check_server(&mut self, check: &HealthCheck, at: SocketAddr, now: Duration) -> Result<(), &'static str> {

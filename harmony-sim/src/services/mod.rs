@@ -23,8 +23,9 @@ use harmony_core::cluster::{ClusterName, NodeKind};
 use tokio::sync::Notify;
 
 use crate::cluster::ClusterTiming;
+use crate::wire::kubernetes::ClusterKeys;
 use crate::world::Shared;
-pub(crate) use connect::{HttpsGet, NoReply};
+pub(crate) use connect::{API, HttpsGet, MACHINE_CONFIG, NoReply};
 pub(crate) use files::SharedFiles;
 pub use life::WorldCluster;
 
@@ -58,6 +59,16 @@ pub(crate) struct Member {
     pub(crate) kind: NodeKind,
     /// Whether it has run before.
     pub(crate) has_run: bool,
+}
+
+/// What the configuration of a member's first boot brings of its cluster.
+pub(crate) struct Brought {
+    /// The certificates that it believes.
+    pub(crate) authorities: Vec<Vec<u8>>,
+    /// What an installer laid on a bootstrap for the cluster, by the name of the file.
+    pub(crate) manifests: Vec<(String, String)>,
+    /// What the cluster's servers show, likewise.
+    pub(crate) keys: Option<ClusterKeys>,
 }
 
 impl Services {

@@ -23,11 +23,13 @@
 //! Read next: [`Loopback`] for the addresses, `hosts` for when a host answers, `tree` for what its agent reads.
 
 mod agent;
+mod balancer;
 mod cisco_ios;
 mod cut;
 mod devices;
 mod hosts;
 pub mod https;
+pub(crate) mod https_client;
 pub mod kubernetes;
 mod loopback;
 mod redfish;

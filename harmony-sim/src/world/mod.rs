@@ -301,9 +301,14 @@ impl Shared {
         PacedClock { epoch, pace, jump_s }
     }
 
+    /// Whether hosts answer on loopback, too.
+    pub(crate) fn is_on_the_wire(&self) -> bool {
+        self.on_the_wire.load(Ordering::Relaxed)
+    }
+
     /// Whether a live environment leaves its announcement to its agent, which on the wire is the real one.
     pub(crate) fn agents_announce_themselves(&self) -> bool {
-        self.on_the_wire.load(Ordering::Relaxed)
+        self.is_on_the_wire()
     }
 
     /// The world's time as Harmony's clock shows it.

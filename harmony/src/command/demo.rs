@@ -1,7 +1,8 @@
-//! `harmony demo`: the main job on a simulated rack, without root, hardware or network.
+//! `harmony demo`: the main job on a simulated rack, without root, hardware or network: unknown machines become an OKD
+//! cluster.
 //!
-//! The Scores, the drivers, the boot server and the agent are the real ones; the machines, the switch and the
-//! BMCs are `harmony-sim`'s, on loopback. Read next: `harmony_topologies::simulated`.
+//! The Scores, the drivers, the boot server and the agent are the real ones; the machines, the switch, the BMCs and the
+//! cluster's API are `harmony-sim`'s, on loopback. Read next: `harmony_topologies::simulated`.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use harmony_core::host::Role;
 use harmony_core::score::AnyScore;
 use harmony_core::store::{SharedStore, Store as _};
 use harmony_inventory::Inventory;
-use harmony_scores::{HostProvisioningScore, InventoryScore, SwitchAutomationScore};
+use harmony_scores::{HostProvisioningScore, InventoryScore, OkdInstallationScore, SwitchAutomationScore};
 use harmony_sim::{Fault, FaultName, Pace, Speed, World, WorldSpec};
 use harmony_topologies::simulated::SimulatedRack;
 use harmony_topologies::site::SiteTopology;
@@ -28,22 +29,32 @@ use crate::run::{apply, watch};
 
 /// The program's name in its journal.
 const PROGRAM: &str = "demo";
+/// The hidden command by which this program stands in for `openshift-install`.
+pub(super) const INSTALLER: &str = "openshift-install";
+/// Masters of the cluster; one machine more is the bootstrap, and all others are workers.
+const MASTERS: u16 = 3;
+/// Machines, unless told otherwise: two workers.
+const MACHINES: u16 = 1 + MASTERS + 2;
 /// Scores that find the machines; what they find is planned for by the rest.
 const DISCOVERY: usize = 2;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harmony demo                             seven unknown machines become installed, bonded nodes
+  harmony demo                             six unknown machines become an OKD cluster
   harmony demo --hosts 20 --seed 7         another rack; the same seed makes the same rack
+  harmony demo --no-cluster --hosts 7      seven machines become installed, bonded nodes of nothing
   harmony demo --fault flapping-link       something goes wrong
   harmony demo --by-hand                   you assign the roles, with `a` on the Hosts screen
   harmony demo --json > run.jsonl          one event a line; `harmony tui --replay run.jsonl` shows it again
 On the screen Space pauses the world (not Harmony's time limits), + and - change its speed. Where there is no
 terminal, lines are printed.")]
 pub(super) struct DemoArguments {
-    /// How many machines.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=200))]
+    /// How many machines: a bootstrap, three masters, and workers.
+    #[arg(long, default_value_t = MACHINES, value_parser = clap::value_parser!(u16).range(1..=200))]
     hosts: u16,
+    /// Install and bond the machines, and make no cluster of them.
+    #[arg(long)]
+    no_cluster: bool,
     /// Decides hardware, firmware, cables and jitter.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -51,7 +62,7 @@ pub(super) struct DemoArguments {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Fault::names()))]
     fault: Vec<String>,
     /// Seconds of the world in one second, 0.1 to 1000.
-    #[arg(long, default_value = "30")]
+    #[arg(long, default_value = "60")]
     speed: Speed,
     /// Leave the roles to you; needs a terminal.
     #[arg(long)]
@@ -67,10 +78,16 @@ pub(super) async fn run(arguments: DemoArguments, json: bool) -> Result<ExitCode
     if arguments.by_hand && !on_screen {
         return Err(CommandError::new("roles are assigned by hand in the TUI, which needs a terminal"));
     }
+    if !arguments.no_cluster && arguments.hosts <= MASTERS {
+        let least = format!("a cluster needs {} machines: a bootstrap and {MASTERS} masters", MASTERS + 1);
+        return Err(CommandError::new(least).hint("give it more --hosts, or --no-cluster"));
+    }
     let folder = Folder::make(arguments.out)?;
     let spec = WorldSpec::mixed_rack(arguments.seed, arguments.hosts);
     let faults = pick(&arguments.fault, &spec, arguments.seed)?;
-    let rack = SimulatedRack::start(spec, &folder.0).await.map_err(CommandError::from_error)?;
+    let installer = if arguments.no_cluster { None } else { Some(folder.installer()?) };
+    let rack = SimulatedRack::start(spec, &folder.0, installer.as_deref()).await;
+    let rack = rack.map_err(CommandError::from_error)?;
     rack.world().pace().set_speed(arguments.speed);
     let _in_force: Vec<_> = faults.into_iter().map(|fault| rack.world().inject(fault)).collect();
     let inventory = crate::open_database(rack.site()).await?;
@@ -78,8 +95,14 @@ pub(super) async fn run(arguments: DemoArguments, json: bool) -> Result<ExitCode
     let site = rack.open(Arc::clone(&store)).map_err(CommandError::from_error)?;
     let mut engine = Engine::new(Arc::clone(&store), rack.world().machine_clock());
     engine.attended = arguments.by_hand;
-    let roles: Vec<Role> = (1..=arguments.hosts).map(|n| format!("node-{n}").parse()).collect::<Result<_, _>>()?;
-    let demo = Demo { scores: scores(&site, &roles), site, engine: &engine, world: rack.world(), folder: &folder };
+    let scores = if arguments.no_cluster {
+        hosts(&site, arguments.hosts)?
+    } else {
+        let cluster = rack.cluster(MASTERS, arguments.hosts - MASTERS - 1).map_err(CommandError::from_error)?;
+        OkdInstallationScore::new(cluster).map_err(CommandError::from_error)?.scores(&site)
+    };
+    let roles: Vec<Role> = scores.iter().flat_map(|score| score.roles()).collect();
+    let demo = Demo { scores, site, engine: &engine, world: rack.world(), folder: &folder };
     let code = if on_screen {
         let source = Steered::new(engine.bus.subscribe(), WorldTempo(rack.world().pace()));
         watch::show(&engine, roles, source, demo.run()).await
@@ -125,14 +148,15 @@ impl Demo<'_> {
     }
 }
 
-/// What a program for a real rack would want, too.
-fn scores(site: &SiteTopology, roles: &[Role]) -> Vec<Box<dyn AnyScore<SiteTopology>>> {
+/// Wants all machines installed and bonded, and no more.
+fn hosts(site: &SiteTopology, machines: u16) -> Result<Vec<Box<dyn AnyScore<SiteTopology>>>, CommandError> {
+    let roles: Vec<Role> = (1..=machines).map(|n| format!("node-{n}").parse()).collect::<Result<_, _>>()?;
     let (ports, vlan) = (site.network().host_ports.clone(), site.network().vlan);
-    vec![
+    Ok(vec![
         Box::new(SwitchAutomationScore::ready_to_boot(ports, vlan)),
         Box::new(InventoryScore::of(roles.len())),
-        Box::new(HostProvisioningScore::new(roles.iter().cloned()).assign_unattended()),
-    ]
+        Box::new(HostProvisioningScore::new(roles).assign_unattended()),
+    ])
 }
 
 /// Faults by their names, each with a victim in this rack.
@@ -197,6 +221,17 @@ impl Folder {
             return Err(CommandError::new(format!("{} is not empty", path.display())).hint("name another with --out"));
         }
         Ok(Self(path))
+    }
+
+    /// Makes a program there that speaks as `openshift-install`: this one, by its hidden command.
+    fn installer(&self) -> Result<PathBuf, CommandError> {
+        let failed = |error: std::io::Error| CommandError::new(format!("failed to make a stand-in installer: {error}"));
+        let own = std::env::current_exe().map_err(failed)?;
+        let quoted = own.display().to_string().replace('\'', r"'\''");
+        let path = std::path::absolute(self.0.join("bin").join(INSTALLER)).map_err(failed)?;
+        self.write(&format!("bin/{INSTALLER}"), &format!("#!/bin/sh\nexec '{quoted}' {INSTALLER} \"$@\"\n"))?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        Ok(path)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {

@@ -88,6 +88,12 @@ enum Command {
     /// The same for a run, which starts it by itself.
     #[command(name = crate::boot_server::COMMAND, hide = true)]
     BootServer,
+    /// What makes the clusters of simulated racks.
+    #[command(name = demo::INSTALLER, hide = true)]
+    OpenshiftInstall {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// List runs, or show one again.
     Journal {
         /// The run's number.
@@ -118,6 +124,7 @@ pub async fn main() -> ExitCode {
         Command::Assets(command) => assets::run(&site, json, command).await.map(success),
         Command::Serve => serve::run(&site).await.map(success),
         Command::BootServer => crate::open_site(&site).await.and_then(|_| Err(crate::run::no_boot_server())),
+        Command::OpenshiftInstall { args } => Ok(harmony_sim::openshift_install::main(args.into_iter())),
         Command::Journal { run } => journal::run(&site, json, run).await.map(success),
         Command::Tui(arguments) => tui::run(&site, arguments).await,
         Command::Completions { shell } => {

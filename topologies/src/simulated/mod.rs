@@ -1,15 +1,19 @@
 //! A simulated rack on loopback, as a site: the drivers, the boot server and the agent are the real ones, the
 //! machines, switches and BMCs are `harmony-sim`'s.
 //!
-//! Needs no root, no hardware and no network, and may run beside others of its kind. DHCP is the one service
-//! that loopback cannot carry: there the world's own server stands in (`driver = "program"`).
+//! Clusters are made by whatever program speaks as `openshift-install`; their API and machine config servers answer on
+//! the machines that were installed. Needs no root, no hardware and no network, and may run beside others of its kind. DHCP is the one service
+//! that loopback cannot carry: there the world's own server stands in (`driver = "program"`), as do its DNS server and load balancer.
 //! Read next: `site_file` for what the drivers are told, `harmony_sim::wire` for who answers.
 
+mod cluster;
 mod site_file;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use harmony_core::cluster::ClusterDescription;
 use harmony_core::store::SharedStore;
 use harmony_sim::wire::{Loopback, LoopbackError, Wire, WireError};
 use harmony_sim::{SpecError, World, WorldSpec};
@@ -51,11 +55,12 @@ pub struct SimulatedRack {
 
 impl SimulatedRack {
     /// Makes a world, puts it on loopback, and writes its site into this folder, which must be there. Must be
-    /// called inside a Tokio runtime whose time is real.
+    /// called inside a Tokio runtime whose time is real. Clusters are made by `installer`, a program with the command line of
+    /// `openshift-install`: the stand-in, [`harmony_sim::openshift_install`].
     ///
     /// # Errors
     /// What cannot be, or cannot be written. Nothing runs then.
-    pub async fn start(spec: WorldSpec, folder: &Path) -> Result<Self, SimulatedError> {
+    pub async fn start(spec: WorldSpec, folder: &Path, installer: Option<&Path>) -> Result<Self, SimulatedError> {
         let failed = |source| SimulatedError::Write { path: folder.to_owned(), source };
         let folder = std::path::absolute(folder).map_err(failed)?;
         let loopback = Loopback::claim()?;
@@ -63,18 +68,29 @@ impl SimulatedRack {
         let wire = Wire::start(&world, loopback).await?;
         world.use_boot_server(wire.boot_http(), Some(wire.boot_tftp()));
         lay_out(&folder, &wire)?;
-        let file = site_file::describe(&folder, &wire).map_err(SimulatedError::Describe)?;
+        let mut file = site_file::describe(&folder, &wire).map_err(SimulatedError::Describe)?;
+        if let Some(installer) = installer {
+            for (path, bytes) in cluster::files(&folder) {
+                write(&path, &bytes)?;
+            }
+            cluster::offer(&mut file, installer, &folder);
+        }
         let text = toml::to_string(&file).map_err(|error| SimulatedError::Describe(error.into()))?;
         write(&folder.join("site.toml"), text.as_bytes())?;
         Ok(Self { file, world, _wire: wire })
     }
 
-    /// The site as any other, with its DHCP server.
+    /// The site as any other, with its DHCP and DNS server and its load balancer.
     ///
     /// # Errors
     /// What a driver refuses.
     pub fn open(&self, store: SharedStore) -> Result<SiteTopology, SiteError> {
-        let program = ProgramDrivers { dhcp: Some(self.world.dhcp()), ..ProgramDrivers::default() };
+        let services = Arc::new(self.world.topology(Arc::clone(&store)));
+        let program = ProgramDrivers {
+            dhcp: Some(self.world.dhcp()),
+            dns: Some(services.clone()),
+            load_balancer: Some(services),
+        };
         SiteTopology::with_drivers(self.file.clone(), store, self.world.machine_clock(), &program)
     }
 
@@ -82,6 +98,14 @@ impl SimulatedRack {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// The cluster that the rack is for, `ocp4.example.com`: with a bootstrap, and with addresses that are nobody's.
+    ///
+    /// # Errors
+    /// If its numbers make no cluster.
+    pub fn cluster(&self, masters: u16, workers: u16) -> Result<ClusterDescription, SimulatedError> {
+        cluster::describe(&self.file, masters, workers).map_err(SimulatedError::Describe)
     }
 
     /// The site file.

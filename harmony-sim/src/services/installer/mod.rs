@@ -25,11 +25,12 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use self::config::{InstallConfig, MachineConfig};
-use super::Member;
+use super::{Brought, Member};
 use crate::boot_server::{SCOS_BUILD, hex, scos_files};
 use crate::cluster::{ClusterSpec, ClusterState};
 use crate::random::Random;
 use crate::topology::SimTopology;
+use crate::wire::kubernetes::ClusterKeys;
 use crate::world::State;
 
 /// What the program says that it is.
@@ -52,8 +53,10 @@ pub(crate) struct Generation {
     /// The certificate of its root, in PEM.
     pub(super) authority: Vec<u8>,
     /// What its machine config servers serve, by pool.
-    pub(super) pools: BTreeMap<&'static str, Bytes>,
+    pub(super) pools: BTreeMap<&'static str, String>,
     pub(super) state: ClusterState,
+    /// What its servers show on the wire; there, if its installer made real ones.
+    pub(crate) keys: Option<ClusterKeys>,
 }
 
 impl Generation {
@@ -176,7 +179,8 @@ impl State {
     }
 
     /// Takes up a cluster that another installer made, from what that laid on its bootstrap.
-    pub(super) fn adopt(&mut self, authority: &[u8], manifests: &[(String, String)], now: std::time::Duration) {
+    pub(super) fn adopt(&mut self, brought: &Brought, now: std::time::Duration) {
+        let (manifests, Some(authority)) = (&brought.manifests, brought.authorities.last()) else { return };
         let Some(config) = manifests.iter().find_map(|(_, text)| config::of_bootstrap(text)) else {
             return self.note(now, "installer: a bootstrap says of no cluster what it is to be");
         };
@@ -193,6 +197,7 @@ impl State {
         let artefacts =
             Artefacts { input, generation, made_at, expires_at, installer: version(), roles: BTreeMap::new() };
         let mut made = self.generation(&config, artefacts, authority, ignition::pools(&config, &extra));
+        made.keys = brought.keys.clone();
         self.faults.begin_in_cluster(&mut made.state, now);
         self.note(now, &format!("cluster {}: begins with a bootstrap of another installer", config.name));
         self.services.installer.clusters.entry(config.name).or_default().push(made);
@@ -220,8 +225,7 @@ impl State {
             timing: self.services.cluster_timing,
         };
         let base_domain = config.base_domain.to_string();
-        let pools = pools.into_iter().map(|(pool, text)| (pool, Bytes::from(text))).collect();
-        Generation { artefacts, base_domain, authority: authority.to_vec(), pools, state: ClusterState::new(spec) }
+        Generation { artefacts, base_domain, authority: authority.to_vec(), pools, state: ClusterState::new(spec), keys: None }
     }
 
     fn keep(&mut self, made: Made, now: std::time::Duration) -> Artefacts {

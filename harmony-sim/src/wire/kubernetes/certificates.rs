@@ -1,5 +1,6 @@
 //! Certificates that an authority has signed, chosen by the name that a client asks for, as a cluster's API has them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
@@ -23,6 +24,35 @@ pub struct KeyPairPem {
     pub certificates: String,
     /// The key.
     pub key: String,
+}
+
+/// What a cluster's servers show and believe, as its installer laid it on the bootstrap.
+///
+/// Source: openshift/installer `pkg/asset/tls`; the folder is `/opt/openshift/tls`.
+#[derive(Clone)]
+pub struct ClusterKeys {
+    /// The API's, by each of its names.
+    pub api: Vec<KeyPairPem>,
+    /// The machine config server's.
+    pub machine_config: KeyPairPem,
+    /// Who signs the certificates of the API's clients, in PEM.
+    pub clients: String,
+}
+
+impl ClusterKeys {
+    /// Out of the files of that folder, by their names. None if one of them is not there.
+    #[must_use]
+    pub fn of(files: &BTreeMap<String, String>) -> Option<Self> {
+        let pair = |name: &str| {
+            let certificates = files.get(&format!("{name}.crt"))?.clone();
+            Some(KeyPairPem { certificates, key: files.get(&format!("{name}.key"))?.clone() })
+        };
+        Some(Self {
+            api: vec![pair("kube-apiserver-lb-server")?, pair("kube-apiserver-internal-lb-server")?],
+            machine_config: pair("machine-config-server")?,
+            clients: files.get("kube-apiserver-complete-client-ca-bundle.crt")?.clone(),
+        })
+    }
 }
 
 /// What a front shows: whichever of these is for the name that is asked for, else the first. A client may show its own.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{ClusterAccess, ask};
+use super::ClusterAccess;
 use crate::cluster::Server;
 use crate::wire::https::{self, Certificate, Cut};
 
@@ -43,8 +43,7 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
     let path = request.uri().path();
     // Which pool is asked for does not matter to whether anybody listens.
     let pool = path.strip_prefix("/config/").unwrap_or("master");
-    let reply = ask(&*front.access, |state, now| state.machine_config(now, &front.server, pool));
-    let Some(reply) = reply.flatten() else {
+    let Some(reply) = front.access.machine_config(&front.server, pool) else {
         let mut response = Response::default();
         response.extensions_mut().insert(Cut);
         return response;

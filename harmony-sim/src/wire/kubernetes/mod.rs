@@ -29,11 +29,11 @@ use harmony_core::secret::Secret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use certificates::{KeyPairPem, serving_certificate};
+pub use certificates::{ClusterKeys, KeyPairPem, serving_certificate};
 pub use machine_config::serve_machine_config;
 
 use super::https::{self, Certificate, CertificateError};
-use crate::cluster::{ClusterState, Server};
+use crate::cluster::{ClusterState, MachineConfigReply, Server};
 use access::Admission;
 use resource::Resource;
 use store::Store;
@@ -42,6 +42,11 @@ use store::Store;
 pub trait ClusterAccess: Send + Sync + 'static {
     /// Does something with the state, at this time.
     fn with(&self, work: &mut dyn FnMut(&mut ClusterState, Duration));
+
+    /// What a machine config server answers for a pool; nothing, where none runs.
+    fn machine_config(&self, server: &Server, pool: &str) -> Option<MachineConfigReply> {
+        ask(self, |state, now| state.machine_config(now, server, pool)).flatten()
+    }
 }
 
 /// A cluster that is in nobody's world.
@@ -77,7 +82,7 @@ impl fmt::Debug for OwnCluster {
 }
 
 /// Asks a cluster's state.
-fn ask<R>(access: &dyn ClusterAccess, work: impl FnOnce(&mut ClusterState, Duration) -> R) -> Option<R> {
+fn ask<R>(access: &(impl ClusterAccess + ?Sized), work: impl FnOnce(&mut ClusterState, Duration) -> R) -> Option<R> {
     let (mut work, mut answer) = (Some(work), None);
     access.with(&mut |state, now| answer = work.take().map(|work| work(state, now)));
     answer

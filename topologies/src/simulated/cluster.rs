@@ -1,0 +1,68 @@
+//! What a simulated rack offers to a cluster: an installer with its files to boot from, and addresses.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use harmony_core::cluster::{ClusterDescription, Endpoints};
+use harmony_core::host::Role;
+use harmony_drivers::cluster::kubernetes::{ApiAddress, KubernetesSpec};
+use harmony_drivers::cluster::openshift_install::OpenshiftInstallSpec;
+use harmony_sim::openshift_install::{ADDRESS_VARIABLE, BootFile, POLL_VARIABLE, STREAM_VARIABLE, stream_metadata};
+
+use crate::site::{DnsSpec, LoadBalancerSpec, SiteFile};
+
+/// Where the files to boot from are fetched from.
+const MIRROR: &str = "mirror";
+/// What the stand-in prints of them.
+const STREAM: &str = "stream.json";
+/// Time between two looks of the stand-in at the API, in milliseconds.
+const POLL_MS: &str = "200";
+/// Addresses of a cluster, counted back from the end of the network: those are no host's and no device's.
+const API: u32 = 2;
+const INGRESS: u32 = 3;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What is there to be fetched, and what is said of it.
+pub(super) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let offered = harmony_sim::scos_files().map(|(url, file)| {
+        let name = url.rsplit_once('/').map_or(url.as_str(), |(_, name)| name);
+        (folder.join(MIRROR).join(name), file)
+    });
+    let described = offered.each_ref().map(|(path, file)| BootFile::new(format!("file://{}", path.display()), file));
+    let [kernel, initramfs, rootfs] = &described;
+    let stream = stream_metadata(harmony_sim::SCOS_BUILD, kernel, initramfs, rootfs);
+    let files = offered.into_iter().map(|(path, file)| (path, file.to_vec()));
+    files.chain([(folder.join(STREAM), stream.into_bytes())]).collect()
+}
+
+/// Writes into the site file what a cluster needs.
+pub(super) fn offer(file: &mut SiteFile, installer: &Path, folder: &Path) {
+    let api = address(file, API);
+    file.dns = Some(DnsSpec::Program);
+    file.load_balancer = Some(LoadBalancerSpec::Program);
+    let api_address = Some(ApiAddress { address: api, port: None });
+    file.cluster = KubernetesSpec { api_address, ..KubernetesSpec::default() };
+    let env = BTreeMap::from([
+        (ADDRESS_VARIABLE.to_owned(), api.to_string()),
+        (STREAM_VARIABLE.to_owned(), folder.join(STREAM).display().to_string()),
+        (POLL_VARIABLE.to_owned(), POLL_MS.to_owned()),
+    ]);
+    let program = installer.to_owned();
+    file.installer = Some(OpenshiftInstallSpec { program, env, ..OpenshiftInstallSpec::default() });
+}
+
+fn address(file: &SiteFile, back: u32) -> IpAddr {
+    Ipv4Addr::from(u32::from(file.network.cidr.broadcast()) - back).into()
+}
+
+/// A cluster of so many masters and workers.
+pub(super) fn describe(file: &SiteFile, masters: u16, workers: u16) -> Result<ClusterDescription, Failure> {
+    let numbered = |kind: &'static str, count: u16| (0..count).map(move |number| format!("{kind}-{number}"));
+    let roles = ["bootstrap".to_owned()].into_iter().chain(numbered("master", masters));
+    let roles: Vec<Role> = roles.chain(numbered("worker", workers)).map(|role| role.parse()).collect::<Result<_, _>>()?;
+    let endpoints = Endpoints { api: address(file, API), api_int: None, ingress: address(file, INGRESS) };
+    let machines = file.network.cidr.trunc().into();
+    Ok(ClusterDescription::new("ocp4".parse()?, "example.com".parse()?, machines, endpoints, roles))
+}
