@@ -53,6 +53,12 @@ impl Speed {
 }
 
 impl Speed {
+    /// How long this time of the world is to those outside.
+    #[must_use]
+    pub fn outside(self, time: Duration) -> Duration {
+        scale(time, ONE, self.0)
+    }
+
     /// This many times as fast.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod kills;
 mod looks;
 mod misfortune;
 mod okd;
+mod okd_errors;
 mod plans;
 mod registry;
 mod seeds;

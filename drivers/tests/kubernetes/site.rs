@@ -14,6 +14,7 @@ use harmony_core::secret::Secret;
 use harmony_drivers::WriteLog;
 use harmony_drivers::cluster::kubernetes::{ApiAddress, ClusterFiles, Kubernetes, KubernetesSpec};
 use harmony_sim::cluster::{ClusterSpec, ClusterState, ClusterTiming, Kubelet, Server};
+use harmony_sim::Speed;
 use harmony_sim::wire::https::Certificate;
 use harmony_sim::wire::kubernetes::{
     KeyPairPem, KubernetesApi, OwnCluster, serve_api, serve_machine_config, serving_certificate,
@@ -170,6 +171,7 @@ impl Site {
             masters: 3,
             seed: 3,
             epoch: Timestamp::from_second(1_700_000_000).expect("an hour"),
+            speed: Speed::ONE,
             timing: ClusterTiming::default(),
         };
         let millis = Arc::new(AtomicU64::new(0));

@@ -6,6 +6,8 @@ use harmony_core::cluster::ClusterName;
 use harmony_core::net::Hostname;
 use jiff::Timestamp;
 
+use crate::pace::Speed;
+
 /// A cluster to be.
 #[derive(Debug, Clone)]
 pub struct ClusterSpec {
@@ -19,6 +21,9 @@ pub struct ClusterSpec {
     pub seed: u64,
     /// The hour at which the world's time is zero.
     pub epoch: Timestamp,
+    /// How much of the world's time passes while its clocks go on by a second: one, but in a world on the wire, whose
+    /// clocks are those of the machine that it runs on.
+    pub speed: Speed,
     /// How long things take.
     pub timing: ClusterTiming,
 }

@@ -8,6 +8,7 @@ use harmony_core::cluster::NodeKind;
 use jiff::Timestamp;
 
 use super::*;
+use crate::pace::Speed;
 
 /// Long enough for anything.
 const LONG: Duration = Duration::from_secs(7200);
@@ -19,6 +20,7 @@ fn spec() -> ClusterSpec {
         masters: 3,
         seed: 7,
         epoch: Timestamp::from_second(1_700_000_000).expect("an hour"),
+        speed: Speed::ONE,
         timing: ClusterTiming::default(),
     }
 }

@@ -50,7 +50,7 @@ impl Life {
             Err(why) => return self.emergency("Ignition", &why).await,
         };
         self.note("Ignition: user-provided config was applied");
-        let now = self.world.now();
+        let (now, clocks) = (self.world.now(), self.world.clocks());
         self.world.with(|state| {
             let given = from_args.own.as_ref().and_then(|own| own.hostname.clone());
             // Only a system without keyfiles of its own keeps the network of the kernel's arguments.
@@ -66,7 +66,7 @@ impl Life {
                 first_boot: None,
                 member: config
                     .node()
-                    .and_then(|kind| state.member(kind, &config.brought(), now)),
+                    .and_then(|kind| state.member(kind, &config.brought(clocks), now)),
                 pivots: config.pivots(),
                 ..system
             };

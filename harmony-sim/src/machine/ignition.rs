@@ -19,7 +19,7 @@ use super::Machine;
 use super::keyfiles::{self, Keyfile};
 use super::link::Link;
 use crate::boot_server::hex;
-use crate::services::Brought;
+use crate::services::{Brought, Clocks};
 use crate::wire::kubernetes::ClusterKeys;
 
 /// Where NetworkManager looks for connections.
@@ -141,8 +141,8 @@ impl Ignition {
         self.authorities.iter().cloned().chain(root).collect()
     }
 
-    /// What it brings of a cluster.
-    pub(super) fn brought(&self) -> Brought {
+    /// What it brings of a cluster, which is to have these clocks.
+    pub(super) fn brought(&self, clocks: Clocks) -> Brought {
         let texts = |folder: &'static str| {
             let files = self.files.iter().filter_map(move |(path, file)| Some((path.strip_prefix(folder)?, file)));
             files.map(|(name, file)| (name.to_owned(), String::from_utf8_lossy(&file.contents).into_owned()))
@@ -151,6 +151,7 @@ impl Ignition {
             authorities: self.authorities(),
             manifests: MANIFESTS.into_iter().flat_map(texts).collect(),
             keys: ClusterKeys::of(&texts(KEYS).collect()),
+            clocks,
         }
     }
 

@@ -20,9 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harmony_core::cluster::{ClusterName, NodeKind};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::cluster::ClusterTiming;
+use crate::pace::Speed;
 use crate::wire::kubernetes::ClusterKeys;
 use crate::world::Shared;
 pub(crate) use connect::{API, HttpsGet, MACHINE_CONFIG, NoReply};
@@ -61,6 +63,13 @@ pub(crate) struct Member {
     pub(crate) has_run: bool,
 }
 
+/// What hour it is: that at which the world's time was zero, and how much of it passes in a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clocks {
+    pub(crate) epoch: Timestamp,
+    pub(crate) speed: Speed,
+}
+
 /// What the configuration of a member's first boot brings of its cluster.
 pub(crate) struct Brought {
     /// The certificates that it believes.
@@ -69,6 +78,8 @@ pub(crate) struct Brought {
     pub(crate) manifests: Vec<(String, String)>,
     /// What the cluster's servers show, likewise.
     pub(crate) keys: Option<ClusterKeys>,
+    /// The clocks that the cluster is to have.
+    pub(crate) clocks: Clocks,
 }
 
 impl Services {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::https::Certificate;
 use super::loopback::Loopback;
-use super::{Credentials, WireError, cisco_ios, redfish};
+use super::{Credentials, WireError, cisco_ios, mirror, redfish};
 use crate::random::Random;
 use crate::world::Shared;
 
@@ -66,6 +66,13 @@ pub(super) struct Devices<'a> {
 }
 
 impl Devices<'_> {
+    /// The mirror that clusters are installed from; its address.
+    pub(super) async fn mirror(&mut self) -> Result<SocketAddr, WireError> {
+        let (address, listener) = self.listen("the mirror", mirror::PORT).await?;
+        tokio::spawn(mirror::serve(listener, self.stop.clone()));
+        Ok(address)
+    }
+
     /// Every BMC, sorted by name.
     pub(super) async fn bmcs(&mut self) -> Result<Vec<BmcEndpoint>, WireError> {
         let mut names: Vec<BmcId> =

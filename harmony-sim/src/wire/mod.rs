@@ -32,6 +32,7 @@ pub mod https;
 pub(crate) mod https_client;
 pub mod kubernetes;
 mod loopback;
+mod mirror;
 mod redfish;
 mod ssh;
 mod tree;
@@ -47,6 +48,7 @@ pub use cisco_ios::{CiscoIosFront, Personality};
 pub use devices::{BmcEndpoint, SwitchEndpoint};
 pub use loopback::{Loopback, LoopbackError};
 
+use crate::openshift_install::BootFile;
 use crate::world::World;
 use devices::Devices;
 
@@ -98,6 +100,7 @@ pub struct Wire {
     install: InstallSource,
     bmcs: Vec<BmcEndpoint>,
     switches: Vec<SwitchEndpoint>,
+    mirror: SocketAddr,
     _until: DropGuard,
 }
 
@@ -115,8 +118,9 @@ impl Wire {
         let until = stop.clone().drop_guard();
         let mut devices = Devices { world: &shared, loopback: &loopback, stop: &stop, given: 0 };
         let (bmcs, switches) = (devices.bmcs().await?, devices.switches().await?);
+        let mirror = devices.mirror().await?;
         tokio::spawn(hosts::run(Arc::clone(&shared), loopback, stop));
-        Ok(Self { network, install: shared.install.clone(), bmcs, switches, _until: until })
+        Ok(Self { network, install: shared.install.clone(), bmcs, switches, mirror, _until: until })
     }
 
     /// The provisioning network, for `[network]` of a site file.
@@ -153,6 +157,12 @@ impl Wire {
     #[must_use]
     pub fn switches(&self) -> &[SwitchEndpoint] {
         &self.switches
+    }
+
+    /// What machines of a cluster are booted with, where it is fetched from: kernel, initramfs, root file system.
+    #[must_use]
+    pub fn boot_files(&self) -> [BootFile; 3] {
+        mirror::boot_files(self.mirror)
     }
 
     /// Port of every host's SSH server.

@@ -31,8 +31,8 @@ use crate::checkers::Violation;
 use crate::dhcp::Dhcp;
 use crate::faults::{Fault, FaultName, Faults, Injected};
 use crate::machine::{Cause, Life, Machine};
-use crate::pace::{JumpyClock, Pace, PacedClock};
-use crate::services::{self, Services};
+use crate::pace::{JumpyClock, Pace, PacedClock, Speed};
+use crate::services::{self, Clocks, Services};
 use crate::spec::{LiveFlavour, Timing, WorldSpec};
 use crate::switch::SwitchState;
 use crate::topology::SimTopology;
@@ -299,6 +299,17 @@ impl Shared {
     fn clock(&self) -> PacedClock {
         let (epoch, pace, jump_s) = (self.epoch, self.pace.clone(), Arc::clone(&self.clock_jump_s));
         PacedClock { epoch, pace, jump_s }
+    }
+
+    /// The clocks of whoever looks at the world from outside: on the wire that is the machine's, for as long as the pace
+    /// stays as it is.
+    pub(crate) fn clocks(&self) -> Clocks {
+        if !self.is_on_the_wire() {
+            return Clocks { epoch: self.epoch, speed: Speed::ONE };
+        }
+        let (clock, speed) = (JumpyClock(Arc::clone(&self.clock_jump_s)), self.pace.speed());
+        let epoch = clock.now().checked_sub(speed.outside(self.now())).unwrap_or(self.epoch);
+        Clocks { epoch, speed }
     }
 
     /// Whether hosts answer on loopback, too.

@@ -1,21 +1,20 @@
-//! What a simulated rack offers to a cluster: an installer with its files to boot from, and addresses.
+//! What a simulated rack offers to a cluster: an installer, files to boot from, and addresses.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use harmony_core::cluster::{ClusterDescription, Endpoints};
 use harmony_core::host::Role;
 use harmony_drivers::cluster::kubernetes::{ApiAddress, KubernetesSpec};
 use harmony_drivers::cluster::openshift_install::OpenshiftInstallSpec;
-use harmony_sim::openshift_install::{ADDRESS_VARIABLE, BootFile, POLL_VARIABLE, STREAM_VARIABLE, stream_metadata};
+use harmony_sim::openshift_install::{ADDRESS_VARIABLE, POLL_VARIABLE, STREAM_VARIABLE, stream_metadata};
+use harmony_sim::wire::Wire;
 
 use crate::site::{DnsSpec, LoadBalancerSpec, SiteFile};
 
-/// Where the files to boot from are fetched from.
-const MIRROR: &str = "mirror";
-/// What the stand-in prints of them.
-const STREAM: &str = "stream.json";
+/// The file of [`stream`].
+pub(super) const STREAM: &str = "stream.json";
 /// Time between two looks of the stand-in at the API, in milliseconds.
 const POLL_MS: &str = "200";
 /// Addresses of a cluster, counted back from the end of the network: those are no host's and no device's.
@@ -24,17 +23,10 @@ const INGRESS: u32 = 3;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What is there to be fetched, and what is said of it.
-pub(super) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let offered = harmony_sim::scos_files().map(|(url, file)| {
-        let name = url.rsplit_once('/').map_or(url.as_str(), |(_, name)| name);
-        (folder.join(MIRROR).join(name), file)
-    });
-    let described = offered.each_ref().map(|(path, file)| BootFile::new(format!("file://{}", path.display()), file));
-    let [kernel, initramfs, rootfs] = &described;
-    let stream = stream_metadata(harmony_sim::SCOS_BUILD, kernel, initramfs, rootfs);
-    let files = offered.into_iter().map(|(path, file)| (path, file.to_vec()));
-    files.chain([(folder.join(STREAM), stream.into_bytes())]).collect()
+/// What the installer says that machines are booted with.
+pub(super) fn stream(wire: &Wire) -> String {
+    let [kernel, initramfs, rootfs] = wire.boot_files();
+    stream_metadata(harmony_sim::SCOS_BUILD, &kernel, &initramfs, &rootfs)
 }
 
 /// Writes into the site file what a cluster needs.

@@ -70,9 +70,7 @@ impl SimulatedRack {
         lay_out(&folder, &wire)?;
         let mut file = site_file::describe(&folder, &wire).map_err(SimulatedError::Describe)?;
         if let Some(installer) = installer {
-            for (path, bytes) in cluster::files(&folder) {
-                write(&path, &bytes)?;
-            }
+            write(&folder.join(cluster::STREAM), cluster::stream(&wire).as_bytes())?;
             cluster::offer(&mut file, installer, &folder);
         }
         let text = toml::to_string(&file).map_err(|error| SimulatedError::Describe(error.into()))?;

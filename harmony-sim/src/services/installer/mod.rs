@@ -25,9 +25,10 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use self::config::{InstallConfig, MachineConfig};
-use super::{Brought, Member};
+use super::{Brought, Clocks, Member};
 use crate::boot_server::{SCOS_BUILD, hex, scos_files};
 use crate::cluster::{ClusterSpec, ClusterState};
+use crate::pace::Speed;
 use crate::random::Random;
 use crate::topology::SimTopology;
 use crate::wire::kubernetes::ClusterKeys;
@@ -173,7 +174,8 @@ impl State {
         }
         let artefacts =
             Artefacts { input: input.digest(), generation, made_at, expires_at, installer: version(), roles };
-        let mut generation = self.generation(&config, artefacts, authority.as_bytes(), texts.pools);
+        let clocks = Clocks { epoch: self.epoch, speed: Speed::ONE };
+        let mut generation = self.generation(&config, artefacts, authority.as_bytes(), texts.pools, clocks);
         generation.state.set_masters_schedulable(now, input.masters_schedulable);
         Ok(Made { generation, files, secrets: texts.secrets })
     }
@@ -196,7 +198,8 @@ impl State {
         let input = "of another installer".to_owned();
         let artefacts =
             Artefacts { input, generation, made_at, expires_at, installer: version(), roles: BTreeMap::new() };
-        let mut made = self.generation(&config, artefacts, authority, ignition::pools(&config, &extra));
+        let pools = ignition::pools(&config, &extra);
+        let mut made = self.generation(&config, artefacts, authority, pools, brought.clocks);
         made.keys = brought.keys.clone();
         self.faults.begin_in_cluster(&mut made.state, now);
         self.note(now, &format!("cluster {}: begins with a bootstrap of another installer", config.name));
@@ -215,13 +218,15 @@ impl State {
         artefacts: Artefacts,
         authority: &[u8],
         pools: BTreeMap<&'static str, String>,
+        Clocks { epoch, speed }: Clocks,
     ) -> Generation {
         let spec = ClusterSpec {
             name: config.name.clone(),
             base_domain: config.base_domain.clone(),
             masters: config.masters,
             seed: self.services.seed.wrapping_add(u64::from(artefacts.generation) - 1),
-            epoch: self.epoch,
+            epoch,
+            speed,
             timing: self.services.cluster_timing,
         };
         let base_domain = config.base_domain.to_string();
