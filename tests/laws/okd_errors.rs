@@ -2,25 +2,38 @@
 //!
 //! Each names the host or the object, the phase, what was seen, and the next step; `snapshots/` shows it as a terminal would.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use harmony_core::event::Outcome;
-use harmony_sim::{FaultName, WorldSpec};
+use harmony_core::event::{Event, Outcome, Record};
+use harmony_sim::{Fault, FaultName, WorldSpec};
 use harmony_tests::{Site, cases};
 
-/// How a run ended, as it is told to a person.
-fn told(outcome: &Outcome) -> String {
+/// What a person is told: each step that failed, with what was seen of it; what is left to a person to decide; the end.
+fn told(journal: &[Record], outcome: &Outcome) -> String {
     let mut text = String::new();
+    let (mut lines, mut shown) = (Vec::new(), BTreeSet::new());
+    for record in journal {
+        match &record.event {
+            Event::StepFailed { score, step, error, evidence, hint, retries: false, .. } => {
+                let _ = writeln!(text, "{score}: {step} failed: {error}");
+                evidence.iter().for_each(|line| drop(writeln!(text, "  {line}")));
+                hint.iter().for_each(|hint| drop(writeln!(text, "  hint: {hint}")));
+            }
+            Event::StepWaiting { evidence, .. } => {
+                lines.extend(evidence.iter().filter(|line| line.contains("is left to you")).cloned());
+            }
+            _ => {}
+        }
+    }
+    lines.retain(|line| shown.insert(line.clone()));
+    lines.iter().for_each(|line| drop(writeln!(text, "{line}")));
     match outcome {
         Outcome::Failed { error, hint } => {
-            let _ = writeln!(text, "{error}");
-            if let Some(hint) = hint {
-                let _ = writeln!(text, "hint: {hint}");
-            }
+            let hint = hint.iter().map(|hint| format!("\nhint: {hint}")).collect::<String>();
+            let _ = writeln!(text, "failed: {error}{hint}");
         }
-        Outcome::PlanDone { waits_for } => {
-            let _ = writeln!(text, "waits for:\n  {}", waits_for.join("\n  "));
-        }
+        Outcome::PlanDone { waits_for } => drop(writeln!(text, "waits for: {}", waits_for.join(", "))),
         Outcome::Converged => text.push_str("converged\n"),
         Outcome::Stopped => text.push_str("stopped\n"),
     }
@@ -29,11 +42,15 @@ fn told(outcome: &Outcome) -> String {
 
 async fn ends(fault: FaultName) -> String {
     let site = Site::wanting(WorldSpec::okd_rack(41, 3, 1), cases::okd);
-    let injected = site.world.inject_by_name(fault, 5).expect("a victim");
+    let injected = match fault {
+        // A master, not whoever is drawn.
+        FaultName::HangingFirstBoot => site.world.inject(Fault::FirstBootHangs { machine: "node-4".to_owned() }),
+        other => site.world.inject_by_name(other, 5).expect("a victim"),
+    };
     let outcome = site.apply().await;
     site.assert_unbroken(fault.as_str());
     assert!(injected.fired() > 0, "{fault:?} never struck: {}", site.world.log());
-    told(&outcome)
+    told(&site.journal().await, &outcome)
 }
 
 macro_rules! golden {

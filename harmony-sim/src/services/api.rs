@@ -15,6 +15,10 @@ use crate::cluster::{Approver, ClusterState};
 use crate::topology::SimTopology;
 use crate::world::State;
 
+/// What the driver of a real cluster says then.
+const EXPIRED_HINT: &str = "the certificates of a bootstrap are good for a day: with the right hour on this machine and on \
+    the bootstrap, release its host (harmony host unassign HOST), and begin again";
+
 impl State {
     /// Whether the API of a cluster answers who asks for it by its name; why not.
     fn api(&mut self, cluster: &ClusterName, now: Duration) -> Result<(), String> {
@@ -102,20 +106,25 @@ impl Cluster for SimTopology {
             let id = state.reach(client, SocketAddr::new(server, MACHINE_CONFIG), now)?;
             let member =
                 state.running_member(id).filter(|member| member.cluster == *cluster).ok_or(NoReply::Refused)?;
+            if state.faults.expires_certificates() {
+                return Err(NoReply::Certificate("certificate has expired or is not yet valid"));
+            }
             state.machine_config(&member, id, pool, now)
         });
+        let refused = || {
+            let what = format!("failed to ask the machine config server at {server} of {cluster} for pool {pool}");
+            DeviceError::new(FailureKind::Rejected, what)
+        };
         match answer {
             Ok((StatusCode::OK, _)) => Ok(MachineConfigAnswer::Serving),
             Ok((status, body)) if status.is_server_error() => {
                 let text = String::from_utf8_lossy(&body);
                 Ok(MachineConfigAnswer::NotYet { reason: format!("{status}: {}", text.trim()) })
             }
-            Ok((status, _)) => {
-                let what = format!("failed to read the configuration of pool {pool} from {server}");
-                Err(DeviceError::new(FailureKind::Rejected, what)
-                    .because(format!("it answers {status}"))
-                    .hint("a machine that is answered so at its first boot stays in its emergency shell"))
-            }
+            Ok((status, _)) => Err(refused()
+                .because(format!("it answered with {status}"))
+                .hint(format!("it has no pool `{pool}`; Ignition asks once, and gives up"))),
+            Err(why @ NoReply::Certificate(_)) => Err(refused().because(why).hint(EXPIRED_HINT)),
             Err(why) => Ok(MachineConfigAnswer::Silent { reason: why.to_string() }),
         }
     }

@@ -41,6 +41,8 @@ pub(crate) enum NoReply {
     Url,
 }
 
+impl std::error::Error for NoReply {}
+
 impl fmt::Display for NoReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,19 +7,22 @@ use std::process::{Child, Command, Output, Stdio};
 use harmony_core::event::{Event, Outcome, Record};
 use harmony_core::host::{HostId, Lifecycle};
 
-fn harmony(folder: &Path, args: &[&str]) -> Command {
+/// The drivers that install machines and no cluster.
+const HOSTS_ALONE: [&str; 4] = ["boot", "cisco_ios", "dhcp", "redfish"];
+
+pub(crate) fn harmony(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_harmony"));
     command.current_dir(folder).args(args).stdin(Stdio::null()).env_remove("HARMONY_SITE");
     command
 }
 
-fn demo(folder: &Path, args: &[&str]) -> Child {
-    let args = [&["demo", "--json", "--out", "demo", "--speed", "30"], args].concat();
+pub(crate) fn demo(folder: &Path, args: &[&str]) -> Child {
+    let args = [&["demo", "--json", "--out", "demo"], args].concat();
     harmony(folder, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts")
 }
 
 /// The records of a demo that succeeds.
-fn records(output: &Output) -> Vec<Record> {
+pub(crate) fn records(output: &Output) -> Vec<Record> {
     let error = String::from_utf8_lossy(&output.stderr);
     let text = String::from_utf8(output.stdout.clone()).expect("text");
     let records = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect::<Vec<Record>>();
@@ -29,7 +32,7 @@ fn records(output: &Output) -> Vec<Record> {
 }
 
 /// Fails unless so many hosts end installed and bonded, and the run says that all is as wanted.
-fn assert_through(records: &[Record], hosts: usize) {
+pub(crate) fn assert_through(records: &[Record], hosts: usize, by: &[&str]) {
     let mut last: BTreeMap<HostId, Lifecycle> = BTreeMap::new();
     for record in records {
         if let Event::HostChanged { host } = &record.event {
@@ -42,7 +45,7 @@ fn assert_through(records: &[Record], hosts: usize) {
     };
     assert_eq!(*outcome, Outcome::Converged);
     let drivers: Vec<&str> = writes.keys().map(String::as_str).collect();
-    assert_eq!(drivers, ["boot", "cisco_ios", "dhcp", "redfish"], "the real drivers did it");
+    assert_eq!(drivers, by, "the real drivers did it");
 }
 
 /// Every file below a folder, as text.
@@ -63,8 +66,8 @@ fn texts(folder: &Path) -> Vec<(String, String)> {
 #[test]
 fn seven_unknown_hosts_become_bonded_nodes_and_plan_files_and_journal_are_left() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = demo(folder.path(), &["--hosts", "7"]).wait_with_output().expect("ends");
-    assert_through(&records(&output), 7);
+    let output = demo(folder.path(), &["--no-cluster", "--hosts", "7"]).wait_with_output().expect("ends");
+    assert_through(&records(&output), 7, &HOSTS_ALONE);
 
     let left = folder.path().join("demo");
     let read = |name: &str| std::fs::read_to_string(left.join(name)).expect(name);
@@ -94,10 +97,10 @@ fn seven_unknown_hosts_become_bonded_nodes_and_plan_files_and_journal_are_left()
 #[test]
 fn two_demos_run_at_once_and_a_fault_does_not_keep_one_from_its_end() {
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let faulty = demo(folders[0].path(), &["--hosts", "2", "--seed", "3", "--fault", "sticky-boot-device"]);
-    let other = demo(folders[1].path(), &["--hosts", "2", "--seed", "4"]);
+    let faulty = demo(folders[0].path(), &["--no-cluster", "--hosts", "2", "--seed", "3", "--fault", "sticky-boot-device"]);
+    let other = demo(folders[1].path(), &["--no-cluster", "--hosts", "2", "--seed", "4"]);
     for child in [faulty, other] {
-        assert_through(&records(&child.wait_with_output().expect("ends")), 2);
+        assert_through(&records(&child.wait_with_output().expect("ends")), 2, &HOSTS_ALONE);
     }
 }
 
@@ -113,6 +116,8 @@ fn wrong_arguments_are_named_and_nothing_is_overwritten() {
     std::fs::write(folder.path().join("mine"), "precious").expect("writes");
     let (code, error) = run(&["demo", "--out", "."]);
     assert!(code == Some(1) && error.contains("is not empty"), "{error}");
+    let (code, error) = run(&["demo", "--hosts", "3"]);
+    assert!(code == Some(1) && error.contains("needs 4 machines") && error.contains("--no-cluster"), "{error}");
     let (code, error) = run(&["demo", "--by-hand"]);
     assert!(code == Some(1) && error.contains("needs a terminal"), "{error}");
     let (code, error) = run(&["tui", "--replay", "nowhere.jsonl"]);

@@ -4,5 +4,6 @@ mod bad_input;
 mod boot_server;
 mod cli;
 mod demo;
+mod demo_cluster;
 mod hints;
 mod site;

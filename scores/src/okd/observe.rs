@@ -106,7 +106,7 @@ impl Observed {
         observed.services = topology.services().await?;
         let bootstrap = okd.bootstrap().and_then(|plan| observed.address(okd, &plan.role));
         if let Some(address) = bootstrap.filter(|_| !observed.is_bootstrapped && observed.artefacts.is_some()) {
-            observed.is_serving = serving(topology, name, address).await?.0;
+            observed.is_serving = serving(topology, name, address).await?.is_serving;
         }
         Ok(observed)
     }

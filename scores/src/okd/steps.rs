@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::action::{Member, OkdAction, OkdSite};
 use super::cluster::Okd;
-use super::view::{ClusterView, serving};
+use super::view::{ClusterView, Serving, serving};
 use crate::host_provisioning::{HostProvisioningScore, ProvisioningAction};
 
 /// Between two looks at a cluster.
@@ -93,23 +93,45 @@ async fn fetch<T: OkdSite>(scx: &StepContext<'_, T>, from: &RemoteFile, path: &s
 async fn await_serving<T: OkdSite>(okd: &Okd, scx: &StepContext<'_, T>, bootstrap: &Member) -> Result<(), ScoreError> {
     let topology = scx.cx.topology;
     loop {
-        let (serves, mut lines) = serving(topology, okd.name(), bootstrap.address).await?;
-        if serves {
+        let Serving { is_serving, mut lines, hint } = serving(topology, okd.name(), bootstrap.address).await?;
+        if is_serving {
             return Ok(());
         }
         lines.extend(balancer(scx, bootstrap.name.short()).await);
         if is_late(scx) {
+            let misled = misled(okd, topology).await;
             let what = format!("{} does not serve masters what they ask for", bootstrap.name);
-            let hint = format!(
-                "it fetches the release's node image first, then starts a control plane: \
-                 ssh core@{} journalctl -b -u node-image-pull.service -u release-image.service -u bootkube.service",
-                bootstrap.address
-            );
+            let hint = match (&misled[..], hint) {
+                ([], Some(hint)) => hint,
+                ([], None) => format!(
+                    "it fetches the release's node image first, then starts a control plane: \
+                     ssh core@{} journalctl -b -u node-image-pull.service -u release-image.service -u bootkube.service",
+                    bootstrap.address
+                ),
+                _ => "correct these records, or wait until caches have forgotten the old ones; then run again".to_owned(),
+            };
+            lines.extend(misled);
             return Err(gave_up(what, hint, lines));
         }
         scx.waiting(format!("{} to serve masters", bootstrap.name), lines).await?;
         scx.pause(LOOK).await?;
     }
+}
+
+/// The names of the API that mean something else than they should.
+async fn misled<T: OkdSite>(okd: &Okd, topology: &T) -> Vec<String> {
+    let endpoints = &okd.description.endpoints;
+    let mut lines = Vec::new();
+    for (label, address) in [("api", endpoints.api), ("api-int", endpoints.internal())] {
+        let Ok(name) = okd.description.name_below(label) else { continue };
+        let found = topology.resolve(&name).await.unwrap_or_default();
+        if !found.contains(&address) {
+            let found = found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let found = if found.is_empty() { "nothing" } else { found.as_str() };
+            lines.push(format!("DNS: {name} is {found}, and should be {address}"));
+        }
+    }
+    lines
 }
 
 /// What the load balancer says of a server.

@@ -69,24 +69,40 @@ impl ClusterView {
     }
 }
 
-/// What machine config servers and API say of whether others can join, a line each.
+/// Whether others can join.
+pub(super) struct Serving {
+    pub(super) is_serving: bool,
+    /// What API and machine config server say, a line each.
+    pub(super) lines: Vec<String>,
+    /// What to do about it, where that is known.
+    pub(super) hint: Option<String>,
+}
+
+/// Asks API and machine config server whether others can join. That one is refused there is no error of whoever looks:
+/// it may pass, and if it does not, it is what has kept the bootstrap from serving.
 pub(super) async fn serving<T: Cluster>(
     topology: &T,
     cluster: &ClusterName,
     server: IpAddr,
-) -> DeviceResult<(bool, Vec<String>)> {
+) -> DeviceResult<Serving> {
     let (api, api_line) = match topology.api_is_ready(cluster).await {
         Ok(true) => (true, "API: ready".to_owned()),
         Ok(false) => (false, "API: answers, and is not ready yet".to_owned()),
         Err(error) if is_absence(&error) => (false, format!("API: {}", chain(&error))),
         Err(error) => return Err(error),
     };
-    let (configs, configs_line) = match topology.machine_config(cluster, server, "master").await? {
-        MachineConfigAnswer::Serving => (true, format!("machine config server at {server}: serves masters")),
-        MachineConfigAnswer::NotYet { reason } => (false, format!("machine config server at {server}: {reason}")),
-        MachineConfigAnswer::Silent { reason } => (false, format!("machine config server at {server}: {reason}")),
+    let mut hint = None;
+    let (configs, said) = match topology.machine_config(cluster, server, "master").await {
+        Ok(MachineConfigAnswer::Serving) => (true, "serves masters".to_owned()),
+        Ok(MachineConfigAnswer::NotYet { reason } | MachineConfigAnswer::Silent { reason }) => (false, reason),
+        Err(error) if error.kind() == FailureKind::Rejected => {
+            hint = error.hint_text().map(str::to_owned);
+            (false, chain(&error))
+        }
+        Err(error) => return Err(error),
     };
-    Ok((api && configs, vec![api_line, configs_line]))
+    let lines = vec![api_line, format!("machine config server at {server}: {said}")];
+    Ok(Serving { is_serving: api && configs, lines, hint })
 }
 
 /// Whether an error means that nobody is there yet.

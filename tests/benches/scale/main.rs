@@ -1,15 +1,16 @@
 //! How time and memory grow with the number of hosts: whole installations on simulated racks, plans of
-//! nothing, and 10,000 things to look at beside Terraform's.
+//! nothing, and 10,000 things to look at beside Terraform's. And a cluster of three masters and 250 workers.
 //!
 //! Each row is a process of its own, so that its peak memory is its own. Wall time is real, the racks' is
 //! virtual. Run it with `cargo bench --package harmony-tests --bench scale`, or one row of it with
-//! `… -- install HOSTS`, for a profiler.
+//! `… -- install HOSTS` or `… -- cluster WORKERS`, for a profiler.
 
 mod terraform;
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use harmony_core::capability::Cluster as _;
 use harmony_core::event::{Event, Outcome};
 use harmony_core::net::MacAddress;
 use harmony_sim::{SwitchSpec, WorldSpec};
@@ -23,15 +24,19 @@ const HOSTS: [u16; 4] = [100, 300, 1000, 3000];
 const HOSTS_PER_SWITCH: usize = 40;
 /// How many steps, or things as wanted, a plan of nothing looks at beside Terraform.
 const THINGS: usize = 10_000;
+/// A large cluster: its masters, and the workers that it has besides.
+const MASTERS: u16 = 3;
+const WORKERS: u16 = 250;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => everything(),
         ["install", hosts] => paused(install(hosts.parse().expect("a number of hosts"))),
+        ["cluster", workers] => paused(cluster(workers.parse().expect("a number of workers"))),
         ["ports"] => paused(ports()),
         _ => {
-            eprintln!("usage: scale [install HOSTS | ports]");
+            eprintln!("usage: scale [install HOSTS | cluster WORKERS | ports]");
             return ExitCode::from(2);
         }
     }
@@ -97,6 +102,11 @@ fn everything() {
         "1,000 hosts: {:.1} s of 60, {:.0} MB of 500, plan of nothing {:.3} s of 1",
         thousand.wall_s, thousand.peak_mb, thousand.plan_s
     );
+    let row = Row::measure(&["cluster", &WORKERS.to_string()]);
+    println!(
+        "cluster of {MASTERS} + {WORKERS}: installed in {:.1} s of 120 ({:.1} s CPU, {:.0} s of its own time), {:.0} MB, {} steps, plan of nothing {:.3} s of 1",
+        row.wall_s, row.cpu_s, row.world_s, row.peak_mb, row.steps, row.plan_s
+    );
     beside_terraform();
 }
 
@@ -153,6 +163,26 @@ fn racks(hosts: u16) -> WorldSpec {
 /// Everything that a site of so many hosts goes through, then the plan that finds nothing to do.
 async fn install(hosts: u16) {
     let site = Site::of(racks(hosts));
+    let row = whole(&site, hosts).await;
+    site.assert_finished("at its end").await;
+    row.print();
+}
+
+/// A cluster of [`MASTERS`] and so many workers, from machines that nobody has catalogued; then the plan that finds nothing
+/// to do.
+async fn cluster(workers: u16) {
+    let spec = WorldSpec { log: false, ..WorldSpec::okd_rack(1, MASTERS, workers) };
+    let site = Site::wanting(spec, cases::okd);
+    let row = whole(&site, 1 + MASTERS + workers).await;
+    site.assert_unbroken("at its end");
+    let nodes = site.topology.nodes(&"ocp4".parse().expect("a name")).await.expect("an API");
+    let ready = nodes.iter().filter(|node| node.ready == Some(true)).count();
+    assert_eq!(ready, usize::from(MASTERS + workers), "nodes that are ready");
+    row.print();
+}
+
+/// Applies all that is wanted, and plans again.
+async fn whole(site: &Site, hosts: u16) -> Row {
     // As many installations at once as there are hosts: what grows is the work, not the waiting. The default is
     // for the link of a real boot server: there, 3,000 hosts are six waves, through which the world is looked at.
     let mut engine = site.engine();
@@ -162,10 +192,9 @@ async fn install(hosts: u16) {
     let (wall, cpu_s) = (begun.elapsed(), cpu_s());
     assert_eq!(outcome, Outcome::Converged);
     let peak_mb = peak_mb();
-    site.assert_finished("at its end").await;
     let done = |event: &Event| matches!(event, Event::StepFinished { .. });
     let steps = site.journal().await.iter().filter(|record| done(&record.event)).count();
-    let plan = plan_of_nothing(&site).await;
+    let plan = plan_of_nothing(site).await;
     let world_s = site.world.now().as_secs_f64();
     Row {
         hosts: hosts.into(),
@@ -176,7 +205,6 @@ async fn install(hosts: u16) {
         plan_s: plan.as_secs_f64(),
         peak_mb,
     }
-    .print();
 }
 
 /// So many switch ports in the mode that is wanted.

@@ -15,6 +15,8 @@ use crate::site::{DnsSpec, LoadBalancerSpec, SiteFile};
 
 /// The file of [`stream`].
 pub(super) const STREAM: &str = "stream.json";
+/// Where the pull secret is.
+pub(super) const PULL_SECRET: &str = "passwords/pull-secret";
 /// Time between two looks of the stand-in at the API, in milliseconds.
 const POLL_MS: &str = "200";
 /// Addresses of a cluster, counted back from the end of the network: those are no host's and no device's.
@@ -29,6 +31,11 @@ pub(super) fn stream(wire: &Wire) -> String {
     stream_metadata(harmony_sim::SCOS_BUILD, &kernel, &initramfs, &rootfs)
 }
 
+/// Credentials for a registry that nobody has: what it is never told is of no matter, that nobody is told it is.
+pub(super) fn pull_secret() -> String {
+    r#"{"auths":{"registry.sim.invalid":{"auth":"aGFybW9ueS1zaW06bm9ib2R5LW11c3QtYmUtdG9sZC10aGlz"}}}"#.to_owned()
+}
+
 /// Writes into the site file what a cluster needs.
 pub(super) fn offer(file: &mut SiteFile, installer: &Path, folder: &Path) {
     let api = address(file, API);
@@ -41,8 +48,8 @@ pub(super) fn offer(file: &mut SiteFile, installer: &Path, folder: &Path) {
         (STREAM_VARIABLE.to_owned(), folder.join(STREAM).display().to_string()),
         (POLL_VARIABLE.to_owned(), POLL_MS.to_owned()),
     ]);
-    let program = installer.to_owned();
-    file.installer = Some(OpenshiftInstallSpec { program, env, ..OpenshiftInstallSpec::default() });
+    let (program, pull_secret_file) = (installer.to_owned(), Some(folder.join(PULL_SECRET)));
+    file.installer = Some(OpenshiftInstallSpec { program, pull_secret_file, env, ..OpenshiftInstallSpec::default() });
 }
 
 fn address(file: &SiteFile, back: u32) -> IpAddr {

@@ -71,6 +71,7 @@ impl SimulatedRack {
         let mut file = site_file::describe(&folder, &wire).map_err(SimulatedError::Describe)?;
         if let Some(installer) = installer {
             write(&folder.join(cluster::STREAM), cluster::stream(&wire).as_bytes())?;
+            write(&folder.join(cluster::PULL_SECRET), cluster::pull_secret().as_bytes())?;
             cluster::offer(&mut file, installer, &folder);
         }
         let text = toml::to_string(&file).map_err(|error| SimulatedError::Describe(error.into()))?;

@@ -61,10 +61,17 @@ pub(super) async fn ask(
     let response = match client.head(url).header(ACCEPT, IGNITION).send().await {
         Ok(response) => response,
         Err(why) if verifier.seen().is_some() && why.is_connect() => {
-            let hint = format!(
-                "whatever answers at {server} is not of cluster `{cluster}`: machines that ask it will not start"
-            );
-            return Err(error(FailureKind::Rejected).because(why.without_url()).hint(hint));
+            let why = why.without_url();
+            // rustls' words: "certificate expired: …", "certificate not valid yet: …".
+            let said = chain(&why);
+            let hint = if said.contains("certificate expired") || said.contains("certificate not valid yet") {
+                "the certificates of a bootstrap are good for a day: with the right hour on this machine and on \
+                 the bootstrap, release its host (harmony host unassign HOST), and begin again"
+                    .to_owned()
+            } else {
+                format!("whatever answers at {server} is not of cluster `{cluster}`: machines that ask it will not start")
+            };
+            return Err(error(FailureKind::Rejected).because(why).hint(hint));
         }
         Err(why) => {
             let reason = objects::message(&chain(&why.without_url())).unwrap_or_default();
