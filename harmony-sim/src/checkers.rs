@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use harmony_core::boot::{Order, OrderId, OrderState, Stage, compat};
 use harmony_core::capability::PowerAction;
-use harmony_core::host::HostId;
+use harmony_core::host::{HostId, Lifecycle};
 use harmony_core::net::{MacAddress, PortRef};
 use harmony_core::store::StoreResult;
 
@@ -242,6 +242,34 @@ impl Shared {
         });
     }
 
+    /// Rules 3 and 4, when a disk is about to be wiped: it is that of the latest order of a host that was released.
+    pub(crate) async fn check_wipe(&self, id: usize, serial: &str) {
+        let (name, macs) = self.with(|state| (state.machines[id].name.clone(), state.machines[id].macs()));
+        let order = self.latest_order(&macs).await.ok().flatten();
+        let is_released = match &order {
+            Some(order) => self.is_released(&order.id.host).await,
+            None => false,
+        };
+        let now = self.now();
+        self.with(|state| match order {
+            Some(order) if is_released && order.disk_serial == serial => {}
+            Some(order) if is_released => {
+                let text = format!("{name} wipes disk {serial}; order {} names {}", order.id, order.disk_serial);
+                state.violate(Rule::WrongDisk, now, text);
+            }
+            _ => {
+                let text = format!("{name} wipes disk {serial}, and is no host that was released");
+                state.violate(Rule::InstallWithoutOrder, now, text);
+            }
+        });
+    }
+
+    async fn is_released(&self, host: &HostId) -> bool {
+        let Some(store) = self.store() else { return false };
+        let host = store.host(host).await.ok().flatten();
+        host.is_some_and(|host| host.lifecycle == Lifecycle::Released)
+    }
+
     /// Rule 5, when Harmony is about to change a machine's power.
     pub(crate) async fn check_power(&self, id: usize, action: PowerAction, how: &str) {
         let (name, macs, is_on) = self.with(|state| {
@@ -253,6 +281,7 @@ impl Shared {
         }
         if let Ok(Some(order)) = self.latest_order(&macs).await
             && order.state == OrderState::Complete
+            && !self.is_released(&order.id.host).await
         {
             let now = self.now();
             let text = format!("{how} of {name} ({action:?}), whose order {} is complete", order.id);

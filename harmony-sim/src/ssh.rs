@@ -10,7 +10,7 @@ use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 
 use crate::machine::{Cause, Running, Said, say};
 use crate::topology::SimTopology;
-use crate::world::{Shared, State};
+use crate::world::{DiskWrite, Shared, State};
 
 /// How long a connection attempt to an address that does not answer lasts.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -58,6 +58,20 @@ impl State {
     }
 }
 
+impl State {
+    /// Nothing is on a disk any more.
+    fn wipe(&mut self, id: usize, disk: usize, serial: &str, now: Duration) {
+        let machine = &mut self.machines[id];
+        let name = machine.name.clone();
+        let disk = &mut machine.disks[disk];
+        disk.system = None;
+        disk.spec.bootable = false;
+        disk.spec.signatures.clear();
+        self.note(now, &format!("{name}: agent: wipes disk {serial}"));
+        self.disk_writes.push(DiskWrite { at: now, machine: name, serial: serial.to_owned(), order: None });
+    }
+}
+
 impl SimTopology {
     async fn connect(&self, target: &HostTarget, timeout: Duration) -> DeviceResult<usize> {
         self.world().ask().await;
@@ -82,6 +96,7 @@ impl HostControl for SimTopology {
                 self.world().restart_over_ssh(id, target.host.as_str()).await?;
                 Ok(CommandOutput { status: None, stdout: String::new(), stderr: String::new() })
             }
+            Said::Wipes(disks) => self.world().wipe_over_ssh(id, target.host.as_str(), &disks).await,
         }
     }
 
@@ -92,6 +107,21 @@ impl HostControl for SimTopology {
 }
 
 impl Shared {
+    /// The agent of a machine is told to wipe disks; `device` is who it is in the record of writes.
+    pub(crate) async fn wipe_over_ssh(&self, id: usize, device: &str, disks: &[usize]) -> DeviceResult<CommandOutput> {
+        let serial = |disk: &usize| self.with(|state| state.machines[id].disks[*disk].spec.serial.clone());
+        let serials: Vec<String> = disks.iter().filter_map(serial).collect();
+        let effect = async {
+            for (disk, serial) in disks.iter().zip(&serials) {
+                self.check_wipe(id, serial).await;
+                self.with(|state| state.wipe(id, *disk, serial, self.now()));
+            }
+            let stdout = format!("{{\"wiped\":[\"{}\"],\"boot_entries_removed\":[]}}\n", serials.join("\",\""));
+            Ok(CommandOutput { status: Some(0), stdout, stderr: String::new() })
+        };
+        self.write("host", device, format!("wipe {}", serials.join(" ")), effect).await
+    }
+
     /// A system is told to restart its machine; `device` is who it is in the record of writes.
     pub(crate) async fn restart_over_ssh(&self, id: usize, device: &str) -> DeviceResult<()> {
         let effect = async {

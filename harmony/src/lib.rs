@@ -16,7 +16,8 @@
 //! ```
 //!
 //! Owns the command line, its output and its exit codes; decides nothing about sites or devices.
-//! Read next: [`run`] for programs of users, `command` for the `harmony` command.
+//! Read next: [`run`] for programs of users, [`in_simulation`] and [`in_lab`] for racks to try them on, `command` for the
+//! `harmony` command.
 
 mod boot_server;
 pub mod command;
@@ -24,25 +25,29 @@ mod error;
 mod find;
 mod lab;
 mod run;
+mod simulation;
 mod summary;
 
 pub use error::{CommandError, report};
 pub use find::{FindError, find_host};
 pub use lab::in_lab;
 pub use run::run;
+pub use simulation::{Simulation, in_simulation};
 pub use summary::{FirstAnswers, first_answers, summary};
 
 /// What a program of a user needs.
 pub mod prelude {
     pub use harmony_core::capability::{ProvisioningNetwork, Topology};
-    pub use harmony_core::cluster::ClusterDescription;
+    pub use harmony_core::boot::LacpRate;
+    pub use harmony_core::cluster::{Bond, BondPolicy, ClusterDescription, RoleEntry};
     pub use harmony_core::host::Role;
     pub use harmony_core::score::AnyScore;
     pub use harmony_inventory::Inventory;
     pub use harmony_scores::{HostProvisioningScore, InventoryScore, OkdInstallationScore, SwitchAutomationScore};
+    pub use harmony_sim::WorldSpec;
     pub use harmony_topologies::site::SiteTopology;
 
-    pub use crate::{CommandError, open_site, run};
+    pub use crate::{CommandError, Simulation, open_site, run};
 }
 
 use std::path::Path;

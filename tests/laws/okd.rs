@@ -1,9 +1,12 @@
 //! The laws of a whole OKD installation, on a rack of machines that nobody has catalogued.
 
 use harmony_core::capability::{Cluster, DnsServer, LoadBalancer};
+use harmony_core::cluster::RoleEntry;
 use harmony_core::event::Outcome;
+use harmony_core::host::{Host, Lifecycle};
+use harmony_scores::OkdInstallationScore;
 use harmony_sim::WorldSpec;
-use harmony_tests::{Site, cases};
+use harmony_tests::{Scores, Site, cases};
 
 fn site(seed: u64, workers: u16) -> Site {
     Site::wanting(WorldSpec::okd_rack(seed, 3, workers), cases::okd)
@@ -21,11 +24,42 @@ async fn unknown_machines_become_a_cluster() {
     assert!(nodes.iter().all(|node| node.ready == Some(true)), "{nodes:?}");
     assert!(site.topology.install_is_complete(&name).await.expect("an API"));
     assert!(!site.topology.masters_schedulable(&name).await.expect("an API"));
-    // The bootstrap has left.
+    // The bootstrap has left, and its host is free, with nothing on its disk.
+    let hosts = site.store.hosts().await.expect("hosts");
+    let free: Vec<&Host> = hosts.iter().filter(|host| host.lifecycle == Lifecycle::Discovered).collect();
+    let [freed] = free[..] else { panic!("{hosts:#?}") };
+    assert!(freed.disks.iter().all(|disk| disk.signatures.is_empty()), "{:?}", freed.disks);
     let services = site.topology.services().await.expect("services");
     assert!(services.iter().flat_map(|service| &service.servers).all(|server| server.name.short() != "bootstrap"));
     let records = site.topology.dns_records().await.expect("records");
     assert!(records.iter().all(|record| !record.name.as_str().starts_with("bootstrap.")), "{records:?}");
+    let plans = site.plan().await.expect("plans");
+    assert!(plans.iter().all(|plan| plan.plan.is_empty()), "{plans:#?}");
+}
+
+/// The cluster of [`cases::okd`], whose bootstrap becomes its last worker.
+fn pivoting(spec: &WorldSpec) -> Scores {
+    let mut description = cases::okd_of(spec, 3).description().clone();
+    // One machine is both: there are as many as masters and workers.
+    description.roles.insert("worker-1".parse().expect("a role"), RoleEntry::default());
+    description.bootstrap_becomes = Some("worker-1".parse().expect("a role"));
+    let mut scores = cases::ready_to_boot(spec);
+    scores.extend(OkdInstallationScore::new(description).expect("a cluster").setups());
+    scores
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bootstrap_becomes_a_worker() {
+    let site = Site::wanting(WorldSpec::okd_rack(42, 3, 1), pivoting);
+    let outcome = site.apply().await;
+    assert_eq!(outcome, Outcome::Converged, "{}", site.world.log());
+    site.assert_unbroken("at the end");
+    let nodes = site.topology.nodes(&"ocp4".parse().expect("a name")).await.expect("an API");
+    let ready: Vec<&str> = nodes.iter().filter(|n| n.ready == Some(true)).map(|node| node.name.as_str()).collect();
+    assert_eq!(ready.len(), 5, "{nodes:?}");
+    assert!(ready.contains(&"worker-1.ocp4.example.com"), "{ready:?}");
+    let wiped = site.world.disk_writes().iter().filter(|write| write.order.is_none()).count();
+    assert_eq!(wiped, 1, "its disk was wiped once");
     let plans = site.plan().await.expect("plans");
     assert!(plans.iter().all(|plan| plan.plan.is_empty()), "{plans:#?}");
 }

@@ -17,8 +17,8 @@ fn told(journal: &[Record], outcome: &Outcome) -> String {
         match &record.event {
             Event::StepFailed { score, step, error, evidence, hint, retries: false, .. } => {
                 let _ = writeln!(text, "{score}: {step} failed: {error}");
-                evidence.iter().for_each(|line| drop(writeln!(text, "  {line}")));
-                hint.iter().for_each(|hint| drop(writeln!(text, "  hint: {hint}")));
+                let hint = hint.iter().map(|hint| format!("hint: {hint}"));
+                text.extend(evidence.iter().cloned().chain(hint).map(|line| format!("  {line}\n")));
             }
             Event::StepWaiting { evidence, .. } => {
                 lines.extend(evidence.iter().filter(|line| line.contains("is left to you")).cloned());
@@ -27,13 +27,13 @@ fn told(journal: &[Record], outcome: &Outcome) -> String {
         }
     }
     lines.retain(|line| shown.insert(line.clone()));
-    lines.iter().for_each(|line| drop(writeln!(text, "{line}")));
+    text.extend(lines.iter().map(|line| format!("{line}\n")));
     match outcome {
         Outcome::Failed { error, hint } => {
             let hint = hint.iter().map(|hint| format!("\nhint: {hint}")).collect::<String>();
             let _ = writeln!(text, "failed: {error}{hint}");
         }
-        Outcome::PlanDone { waits_for } => drop(writeln!(text, "waits for: {}", waits_for.join(", "))),
+        Outcome::PlanDone { waits_for } => text.push_str(&format!("waits for: {}\n", waits_for.join(", "))),
         Outcome::Converged => text.push_str("converged\n"),
         Outcome::Stopped => text.push_str("stopped\n"),
     }

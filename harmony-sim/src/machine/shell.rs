@@ -1,13 +1,13 @@
 //! What a machine's systems answer to commands over SSH: the few that Harmony and its tests use.
 //!
 //! `cat` of the files that matter, `hostname`, `uname`, `true`, `echo`, `reboot`; joined by `&&` or
-//! `;`, with or without `sudo`. Anything else is "command not found", with status 127.
+//! `;`, with or without `sudo`; and `harmony-inventory-agent wipe`. Anything else is "command not found", with status 127.
 
 use std::time::Duration;
 
 use harmony_core::capability::CommandOutput;
 
-use super::{Machine, Running, proc_text};
+use super::{Disk, Machine, Running, proc_text};
 use crate::world::State;
 
 /// What came of a command line.
@@ -17,13 +17,21 @@ pub(crate) enum Said {
     Output(CommandOutput),
     /// It restarts the machine: the connection is lost.
     Restarts,
+    /// It wipes disks of the machine, by their indices.
+    Wipes(Vec<usize>),
 }
+
+/// What the inventory environment's agent is called with to wipe disks.
+const WIPE: &str = "harmony-inventory-agent wipe ";
 
 /// Runs a command line on the system that runs on a machine.
 pub(crate) fn say(state: &State, id: usize, line: &str, now: Duration) -> Said {
     // The lines that restart machines, in the background or by whoever may, are more than this shell parses.
     if line.contains("systemctl reboot") {
         return Said::Restarts;
+    }
+    if let Some((_, args)) = line.split_once(WIPE) {
+        return wipe(&state.machines[id], args);
     }
     let mut output = CommandOutput { status: Some(0), stdout: String::new(), stderr: String::new() };
     for (at, part) in line.split(';').enumerate() {
@@ -46,6 +54,37 @@ pub(crate) fn say(state: &State, id: usize, line: &str, now: Duration) -> Said {
         }
     }
     Said::Output(output)
+}
+
+/// The agent's `wipe --disk SERIAL… [--boot-entries]`, as far as it refuses.
+fn wipe(machine: &Machine, args: &str) -> Said {
+    let refuse = |why: String| {
+        Said::Output(CommandOutput { status: Some(1), stdout: String::new(), stderr: format!("error: {why}\n") })
+    };
+    if !matches!(machine.running, Running::Live { agent: true, .. }) {
+        return Said::Output(CommandOutput {
+            status: Some(127),
+            stdout: String::new(),
+            stderr: "sh: harmony-inventory-agent: command not found\n".to_owned(),
+        });
+    }
+    let mut words = args.split_whitespace().map(|word| word.trim_matches('\''));
+    let mut disks = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "--boot-entries" => {}
+            "--disk" => {
+                let serial = words.next().unwrap_or_default();
+                let is_it = |disk: &Disk| disk.is_present && disk.spec.serial.as_deref() == Some(serial);
+                match machine.disks.iter().position(is_it) {
+                    Some(disk) => disks.push(disk),
+                    None => return refuse(format!("no disk has the serial `{serial}`")),
+                }
+            }
+            other => return refuse(format!("`{other}` is no option of wipe")),
+        }
+    }
+    if disks.is_empty() { refuse("wipe needs --disk SERIAL".to_owned()) } else { Said::Wipes(disks) }
 }
 
 /// One command: its output, or status and error text; nothing if it restarts the machine.

@@ -150,8 +150,9 @@ async fn run(world: &Shared, id: usize, boot_id: Uuid, command: &str) -> Option<
     })?;
     match said {
         Said::Output(output) => Some(output),
+        // An answer that a fault loses is lost here too.
+        Said::Wipes(disks) => world.wipe_over_ssh(id, &name, &disks).await.ok(),
         Said::Restarts => {
-            // An answer that a fault loses is lost here too.
             let _ = world.restart_over_ssh(id, &name).await;
             None
         }

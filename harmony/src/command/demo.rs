@@ -26,11 +26,10 @@ use harmony_tui::{Steered, Tempo};
 
 use crate::CommandError;
 use crate::run::{apply, watch};
+use crate::simulation::stand_in;
 
 /// The program's name in its journal.
 const PROGRAM: &str = "demo";
-/// The hidden command by which this program stands in for `openshift-install`.
-pub(super) const INSTALLER: &str = "openshift-install";
 /// Masters of the cluster; one machine more is the bootstrap, and all others are workers.
 const MASTERS: u16 = 3;
 /// Machines, unless told otherwise: two workers.
@@ -85,7 +84,7 @@ pub(super) async fn run(arguments: DemoArguments, json: bool) -> Result<ExitCode
     let folder = Folder::make(arguments.out)?;
     let spec = WorldSpec::mixed_rack(arguments.seed, arguments.hosts);
     let faults = pick(&arguments.fault, &spec, arguments.seed)?;
-    let installer = if arguments.no_cluster { None } else { Some(folder.installer()?) };
+    let installer = if arguments.no_cluster { None } else { Some(stand_in(&folder.0)?) };
     let rack = SimulatedRack::start(spec, &folder.0, installer.as_deref()).await;
     let rack = rack.map_err(CommandError::from_error)?;
     rack.world().pace().set_speed(arguments.speed);
@@ -221,17 +220,6 @@ impl Folder {
             return Err(CommandError::new(format!("{} is not empty", path.display())).hint("name another with --out"));
         }
         Ok(Self(path))
-    }
-
-    /// Makes a program there that speaks as `openshift-install`: this one, by its hidden command.
-    fn installer(&self) -> Result<PathBuf, CommandError> {
-        let failed = |error: std::io::Error| CommandError::new(format!("failed to make a stand-in installer: {error}"));
-        let own = std::env::current_exe().map_err(failed)?;
-        let quoted = own.display().to_string().replace('\'', r"'\''");
-        let path = std::path::absolute(self.0.join("bin").join(INSTALLER)).map_err(failed)?;
-        self.write(&format!("bin/{INSTALLER}"), &format!("#!/bin/sh\nexec '{quoted}' {INSTALLER} \"$@\"\n"))?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        Ok(path)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {

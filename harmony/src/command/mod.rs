@@ -89,7 +89,7 @@ enum Command {
     #[command(name = crate::boot_server::COMMAND, hide = true)]
     BootServer,
     /// What makes the clusters of simulated racks.
-    #[command(name = demo::INSTALLER, hide = true)]
+    #[command(name = crate::simulation::INSTALLER, hide = true)]
     OpenshiftInstall {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,

@@ -16,7 +16,7 @@ use super::plan::installed;
 use super::steps::{LOOK, evidence, order, provisioned, with_evidence};
 
 /// For one command on a host.
-const COMMAND: Duration = Duration::from_secs(15);
+pub(super) const COMMAND: Duration = Duration::from_secs(15);
 
 fn target(order: &Order) -> HostTarget {
     HostTarget { host: order.id.host.clone(), address: order.address, stage: installed(order) }

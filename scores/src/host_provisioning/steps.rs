@@ -173,8 +173,9 @@ where
         if progress.is_installed() || (silent && is_up(scx, &order).await?) {
             return installed(scx, &order).await;
         }
-        // A little before the step's own end, so that what was seen is kept with the order.
-        if scx.remaining() < LOOK * 3 {
+        // A little before the step's own end, so that what was seen is kept with the order; asking a host that is silent
+        // takes its time, too.
+        if scx.remaining() < LOOK * 3 + if silent { bond::COMMAND } else { Duration::ZERO } {
             let reason = format!("no progress beyond: {}", progress.phase);
             let event = BootEvent {
                 at: scx.cx.clock.now(),
@@ -186,10 +187,10 @@ where
             };
             store.add_boot_event(&event).await?;
             let what = format!("{} was not installed in time: {reason}", order.hostname);
-            let error = DeviceError::new(FailureKind::Rejected, what).hint(likely_cause(progress.phase));
+            let error = DeviceError::new(FailureKind::Rejected, what).hint(likely_cause(progress.phase, silent));
             return Err(with_evidence(error, evidence(scx, &order, &progress).await).into());
         }
-        scx.waiting(format!("{}: {}", order.hostname, next_sign(progress.phase)), progress.lines()).await?;
+        scx.waiting(format!("{}: {}", order.hostname, next_sign(progress.phase, silent)), progress.lines()).await?;
         scx.pause(LOOK).await?;
     }
 }
@@ -208,8 +209,9 @@ async fn installed<T>(scx: &StepContext<'_, T>, order: &Order) -> Result<(), Sco
 }
 
 /// What is waited for next.
-fn next_sign(phase: Phase) -> &'static str {
+fn next_sign(phase: Phase, silent: bool) -> &'static str {
     match phase {
+        Phase::Answered if silent => "its system to answer; until then it tells nothing",
         Phase::Waiting => "a first sign of its network boot",
         Phase::NetworkBoot => "its install script to be fetched",
         Phase::Script => "kernel and initramfs to be fetched",
@@ -222,8 +224,12 @@ fn next_sign(phase: Phase) -> &'static str {
 }
 
 /// Where to look first when a boot stops at a phase.
-fn likely_cause(phase: Phase) -> &'static str {
+fn likely_cause(phase: Phase, silent: bool) -> &'static str {
     match phase {
+        Phase::Answered if silent => {
+            "its configuration was fetched; writing the image, the restart and Ignition's first boot tell nothing. Its console \
+             says what it waits for, or why it is in its emergency shell; then run again"
+        }
         Phase::Waiting => {
             "no network boot was seen: check its power and boot order, its switch ports (harmony switch status), and that DHCP answers on the provisioning VLAN"
         }

@@ -191,7 +191,7 @@ where
     }
 }
 
-async fn read_report<T: HostDiscovery>(scx: &StepContext<'_, T>, address: IpAddr) -> Result<(), ScoreError> {
+pub(crate) async fn read_report<T: HostDiscovery>(scx: &StepContext<'_, T>, address: IpAddr) -> Result<(), ScoreError> {
     let reply = scx.cx.topology.fetch_report(address).await?;
     let body = std::str::from_utf8(&reply.body).map_err(|source| {
         DeviceError::new(FailureKind::Invalid, format!("the agent at {address} does not answer in UTF-8"))

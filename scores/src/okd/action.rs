@@ -137,6 +137,20 @@ pub enum OkdAction {
         /// Its name.
         name: Hostname,
     },
+    /// The host that was the bootstrap gives its role back.
+    Release {
+        /// The host.
+        host: HostId,
+    },
+    /// Wipes the disk that a released host's order wrote, and lets the host be free.
+    Wipe {
+        /// The host.
+        host: HostId,
+        /// The disk's serial.
+        serial: String,
+        /// The step that restarted the host into the inventory environment.
+        restart: String,
+    },
     /// Approves the certificates of hosts with an order until they are ready nodes.
     Admit {
         /// The hosts that are to become nodes.

@@ -1,5 +1,6 @@
 //! What all Scores of one cluster share: its description, read once, and what follows from it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -15,6 +16,7 @@ use harmony_templates::{NodeLink, install_config, machine_config};
 use serde::{Deserialize, Serialize};
 
 use super::action::Member;
+use super::observe::Observed;
 use crate::host_provisioning::{Bundling, HostProvisioningScore, NodeSetup, Payload};
 
 /// How long the parts of an installation may take, in seconds.
@@ -77,6 +79,17 @@ pub(super) struct Okd {
 }
 
 impl Okd {
+    /// The same without the worker that the bootstrap's host is to become, until it has become it.
+    pub(super) fn as_of(&self, seen: &Observed) -> Cow<'_, Self> {
+        let later = self.description.bootstrap_becomes.as_ref().filter(|role| {
+            let named = |hostname: &Hostname| self.plans.iter().any(|p| p.role == **role && p.hostname == *hostname);
+            seen.hosts.host_with(role).is_none() && !seen.hosts.orders.iter().any(|order| named(&order.hostname))
+        });
+        let Some(later) = later else { return Cow::Borrowed(self) };
+        let plans = self.plans.iter().filter(|plan| plan.role != *later).cloned().collect();
+        Cow::Owned(Self { plans, ..self.clone() })
+    }
+
     pub(super) fn name(&self) -> &ClusterName {
         &self.description.name
     }

@@ -16,6 +16,7 @@ mod inventory;
 mod observe;
 mod plan;
 mod preflight;
+mod release;
 mod served;
 mod stage;
 mod steps;
@@ -160,7 +161,7 @@ impl<T: OkdSite> Score<T> for OkdSetup01Inventory {
     }
 
     fn plan(&self, (found, seen): &Self::Observed) -> Result<Plan<OkdAction>, ScoreError> {
-        inventory::plan(&self.okd, found, seen)
+        inventory::plan(&self.okd.as_of(seen), found, seen)
     }
 
     fn describe(&self, topology: &T, action: &OkdAction) -> Vec<Change> {
@@ -206,10 +207,11 @@ impl<T: OkdSite, S: Stage> Score<T> for OkdSetup<S> {
     }
 
     fn plan(&self, seen: &Observed) -> Result<Plan<OkdAction>, ScoreError> {
+        let okd = self.0.as_of(seen);
         match S::KIND {
-            NodeKind::Bootstrap => bootstrap::plan(&self.0, seen),
-            NodeKind::Master => control_plane::plan(&self.0, seen),
-            NodeKind::Worker => workers::plan(&self.0, seen),
+            NodeKind::Bootstrap => bootstrap::plan(&okd, seen),
+            NodeKind::Master => control_plane::plan(&okd, seen),
+            NodeKind::Worker => workers::plan(&okd, seen),
         }
     }
 

@@ -15,6 +15,7 @@ use harmony_core::store::OneShot;
 
 use super::action::{Facts, OkdSite};
 use super::cluster::Okd;
+use super::release;
 use super::view::{ClusterView, serving};
 use crate::host_provisioning::{self, HostProvisioningScore};
 
@@ -37,6 +38,8 @@ pub struct Observed {
     pub(super) is_bootstrapped: bool,
     /// Whether the bootstrap serves masters just now; not asked afterwards.
     pub(super) is_serving: bool,
+    /// Whether the bootstrap's host was restarted into the inventory environment after its work.
+    pub(super) is_restarted: bool,
     /// The running cluster; read once its control plane runs on the masters.
     pub(super) running: Option<Running>,
 }
@@ -85,6 +88,7 @@ impl Observed {
             is_marked,
             is_bootstrapped: is_marked || says_so,
             is_serving: false,
+            is_restarted: false,
             running: None,
         })
     }
@@ -101,6 +105,9 @@ impl Observed {
         }
         if observed.is_bootstrapped {
             observed.running = Some(Running::read(okd, topology).await?);
+            if let Some(key) = release::restart_key(okd, &observed.hosts.orders) {
+                observed.is_restarted = matches!(cx.store.one_shot(&key).await?, OneShot::Done(_));
+            }
         }
         observed.dns = topology.dns_records().await?;
         observed.services = topology.services().await?;

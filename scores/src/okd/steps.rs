@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::action::{Member, OkdAction, OkdSite};
 use super::cluster::Okd;
+use super::release;
 use super::view::{ClusterView, Serving, serving};
 use crate::host_provisioning::{HostProvisioningScore, ProvisioningAction};
 
@@ -50,6 +51,8 @@ pub(super) async fn carry_out<T: OkdSite>(
         A::AwaitServing { bootstrap } => await_serving(okd, scx, bootstrap).await,
         A::AwaitBootstrapComplete { masters } => await_bootstrap_complete(okd, scx, masters).await,
         A::RetireBootstrap { host, name } => retire(scx, host, name).await,
+        A::Release { host } => release::carry_out_release(scx, host).await,
+        A::Wipe { host, serial, restart } => release::carry_out_wipe(scx, host, serial, restart).await,
         A::Admit { awaited, members } => admit(okd, scx, awaited, members).await,
         A::SetSchedulable { schedulable } => Ok(topology.set_masters_schedulable(okd.name(), *schedulable).await?),
         A::MoveIngress { workers, token } => move_ingress(okd, scx, workers, token).await,

@@ -1,4 +1,5 @@
-//! `OkdSetup04Workers`: workers have joined, workloads and routers run on them, the cluster is installed.
+//! `OkdSetup04Workers`: workers have joined, workloads and routers run on them, the cluster is installed, and the
+//! bootstrap's host is free again.
 
 use harmony_core::cluster::endpoints::ClusterPhase;
 use harmony_core::cluster::{MastersSchedulable, NodeKind};
@@ -8,6 +9,7 @@ use super::action::OkdAction;
 use super::cluster::Okd;
 use super::observe::{Observed, Running};
 use super::plan::{Builder, Draft};
+use super::release;
 
 pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreError> {
     let mut builder = Builder::new(okd, seen);
@@ -28,7 +30,9 @@ pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreE
     if let Some(key) = ingress(&mut builder, running, phase, &last) {
         last = vec![key];
     }
-    if !running.is_complete {
+    if running.is_complete {
+        release::plan(&mut builder, &last);
+    } else {
         builder.step(Draft {
             what: "install-complete".to_owned(),
             target: builder.cluster(),
