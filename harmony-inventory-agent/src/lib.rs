@@ -5,6 +5,8 @@
 //! [`Root`], so that tests run on recorded trees and simulated machines on made ones. It decides nothing, stores nothing and writes nothing,
 //! save that `--links-up` sets NICs up. What it cannot read is absent with a reason.
 //!
+//! Apart from all that, and out of reach of HTTP, the program wipes disks that are named by serial ([`wipe`]).
+//!
 //! It must stay below 1.6 MB and 4 MB of memory, so it has no TLS, no argument parser and no log crate;
 //! `tests/footprint.rs` holds it to that. The report itself is `harmony_core::report::v1`.
 
@@ -20,6 +22,7 @@ mod netlink;
 mod root;
 pub mod signature;
 mod smbios;
+pub mod wipe;
 
 pub use cmdline::{Cmdline, Token};
 pub use facts::collect;

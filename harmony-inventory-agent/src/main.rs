@@ -13,11 +13,15 @@ use harmony_inventory_agent::http::{self, Agent};
 use harmony_inventory_agent::lldp::Heard;
 use harmony_inventory_agent::lldp::listen::{SharedHeard, listen};
 use harmony_inventory_agent::log::say;
+use harmony_inventory_agent::wipe::{self, Order, Outcome};
 use harmony_inventory_agent::{Cmdline, Root, collect};
 use tokio::net::TcpListener;
 
 /// The listener holds one frame and lists the NICs.
 const LISTENER_STACK_BYTES: usize = 128 << 10;
+
+/// The disks of an order are blank, but a boot entry is left.
+const BOOT_ENTRY_LEFT: u8 = 3;
 
 /// Why the agent cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -47,20 +51,24 @@ fn main() -> ExitCode {
         }
     };
     match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
-            say(format_args!("error: {error}"));
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                say(format_args!("  caused by: {cause}"));
-                source = cause.source();
-            }
+            say_error(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(args: Args) -> Result<(), MainError> {
+fn say_error(error: &dyn std::error::Error) {
+    say(format_args!("error: {error}"));
+    let mut source = error.source();
+    while let Some(cause) = source {
+        say(format_args!("  caused by: {cause}"));
+        source = cause.source();
+    }
+}
+
+fn run(args: Args) -> Result<ExitCode, MainError> {
     match args {
         Args::Help => print(HELP)?,
         Args::Version => {
@@ -75,8 +83,38 @@ fn run(args: Args) -> Result<(), MainError> {
             let root = root.map_or_else(Root::live, Root::recorded);
             runtime.map_err(MainError::Runtime)?.block_on(serve(listen, root, links_up))?;
         }
+        Args::Wipe { order, root } => return wipe(&root.map_or_else(Root::live, Root::recorded), &order),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Standard output has what was done, even where that is not all.
+fn wipe(root: &Root, order: &Order) -> Result<ExitCode, MainError> {
+    let Outcome { report, failed, entries_failed, notes } = match wipe::wipe(root, order) {
+        Ok(outcome) => outcome,
+        Err(refusal) => {
+            say_error(&refusal);
+            say(format_args!("hint: nothing was written to any disk; {}", refusal.hint()));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let printed = serde_json::to_string(&report).map_err(MainError::Json).and_then(|text| print(&(text + "\n")));
+    notes.iter().for_each(|note| say(format_args!("{note}")));
+    for error in &entries_failed {
+        say_error(error);
+        let wiped = if failed.is_none() { "the disks are wiped; " } else { "" };
+        say(format_args!("hint: {wiped}{}", error.hint()));
+    }
+    if let Some(error) = &failed {
+        say_error(error);
+        say(format_args!("hint: {}", error.hint()));
+    }
+    printed?;
+    Ok(match (failed, &entries_failed[..]) {
+        (Some(_), _) => ExitCode::FAILURE,
+        (None, [_, ..]) => ExitCode::from(BOOT_ENTRY_LEFT),
+        (None, []) => ExitCode::SUCCESS,
+    })
 }
 
 fn print(text: &str) -> Result<(), MainError> {

@@ -10,7 +10,8 @@ use super::Notes;
 use crate::root::{Reason, Root, clean};
 use crate::signature::probe;
 
-const BLOCK: &str = "sys/block";
+/// One folder per block device.
+pub(crate) const BLOCK: &str = "sys/block";
 const BY_ID: &str = "dev/disk/by-id";
 const BY_PATH: &str = "dev/disk/by-path";
 
@@ -18,11 +19,7 @@ const BY_PATH: &str = "dev/disk/by-path";
 const SYSFS_SECTOR_BYTES: u64 = 512;
 
 pub(super) fn collect(root: &Root, notes: &mut Notes) -> Vec<Disk> {
-    let mut names = notes.keep("/disks", root.names(BLOCK)).unwrap_or_default();
-    // Loop, RAM and device-mapper devices have no device behind them; optical and floppy drives do.
-    names.retain(|name| {
-        root.exists(&format!("{BLOCK}/{name}/device")) && !name.starts_with("sr") && !name.starts_with("fd")
-    });
+    let mut names = notes.keep("/disks", names(root)).unwrap_or_default();
     notes.bound("/disks", &mut names, MAX_DISKS);
     let by_id = if names.is_empty() { Ok(BTreeMap::new()) } else { links(root, BY_ID) };
     // Disks of many virtual machines have no such link, which says nothing of them.
@@ -35,6 +32,16 @@ pub(super) fn collect(root: &Root, notes: &mut Notes) -> Vec<Disk> {
     }
     add_signatures(root, &mut disks, notes);
     disks
+}
+
+/// Kernel names of all disks.
+pub(crate) fn names(root: &Root) -> Result<Vec<String>, Reason> {
+    let mut names = root.names(BLOCK)?;
+    // Loop, RAM and device-mapper devices have no device behind them; optical and floppy drives do.
+    names.retain(|name| {
+        root.exists(&format!("{BLOCK}/{name}/device")) && !name.starts_with("sr") && !name.starts_with("fd")
+    });
+    Ok(names)
 }
 
 fn disk(
@@ -122,7 +129,7 @@ fn first(root: &Root, name: &str, attributes: &[&str]) -> Result<String, Reason>
 }
 
 /// NVMe and MMC have it at the device, virtio at the disk; SCSI and ATA in vital product data page 80h.
-fn serial(root: &Root, name: &str) -> Result<String, Reason> {
+pub(crate) fn serial(root: &Root, name: &str) -> Result<String, Reason> {
     if let Ok(page) = root.bytes(&format!("{BLOCK}/{name}/device/vpd_pg80"), 256) {
         return unit_serial(&page);
     }
@@ -142,7 +149,7 @@ fn unit_serial(page: &[u8]) -> Result<String, Reason> {
 }
 
 /// As udev writes it: `naa.5000…` becomes `0x5000…`; NVMe's stay.
-fn wwn(root: &Root, name: &str) -> Result<String, Reason> {
+pub(crate) fn wwn(root: &Root, name: &str) -> Result<String, Reason> {
     let wwid = first(root, name, &["wwid", "device/wwid"])?;
     match wwid.split_once('.') {
         Some(("naa", digits)) => Ok(format!("0x{digits}")),
@@ -151,7 +158,8 @@ fn wwn(root: &Root, name: &str) -> Result<String, Reason> {
     }
 }
 
-fn size_bytes(root: &Root, file: &str) -> Result<u64, Reason> {
+/// A number of sectors, in bytes.
+pub(crate) fn size_bytes(root: &Root, file: &str) -> Result<u64, Reason> {
     let sectors: u64 = root.number(file)?;
     sectors.checked_mul(SYSFS_SECTOR_BYTES).ok_or_else(|| Reason::new(format!("/{file}: {sectors} is out of range")))
 }

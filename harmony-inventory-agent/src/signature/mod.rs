@@ -114,7 +114,7 @@ fn mark(name: &str, size_bytes: u64) -> Option<Marks> {
 }
 
 /// Finds all that is known in a device of this size. Empty when nothing is.
-fn find(device: &File, size_bytes: u64) -> io::Result<Vec<Signature>> {
+pub(crate) fn find(device: &File, size_bytes: u64) -> io::Result<Vec<Signature>> {
     let mut found = Vec::new();
     let mut add = |kind: &str, name: &str| {
         let signature = Signature { kind: kind.to_owned(), name: name.to_owned() };
