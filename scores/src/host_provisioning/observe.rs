@@ -7,10 +7,10 @@ use harmony_core::boot::{InstallProgress, Order, OrderId, OrderState};
 use harmony_core::capability::{
     BootEntry, DhcpServer, InstallSource, NetworkPlan, PortStatus, ProvisioningNetwork, PxeServer, Reservation, Switch,
 };
-use harmony_core::host::{Host, HostId, Role};
+use harmony_core::host::{Host, HostId, Lifecycle, LifecycleEvent, Role};
 use harmony_core::net::{Hostname, PortRef};
 use harmony_core::score::{Context, ScoreError};
-use harmony_core::store::OneShot;
+use harmony_core::store::{LifecycleEntry, OneShot};
 use jiff::Timestamp;
 
 use super::HostProvisioningScore;
@@ -51,7 +51,8 @@ impl Observed {
     {
         let (topology, store) = (cx.topology, cx.store);
         let hosts = store.hosts().await?;
-        let orders = store.orders().await?;
+        let mut orders = store.orders().await?;
+        withdraw_what_is_over(cx, &hosts, &mut orders).await?;
         let network = topology.network().clone();
         let mut wanted = network.host_ports.clone();
         let assigned = hosts.iter().filter(|host| host.assignment.is_some());
@@ -135,6 +136,23 @@ impl Observed {
         facts.extend(hosts.chain(orders).chain(reservations));
         facts
     }
+}
+
+/// A host that was released, wiped and given a role again is to be installed anew: the order that it had before is as good
+/// as withdrawn. Few hosts have a role and an order that is complete without being in use; of these the history is read.
+async fn withdraw_what_is_over<T>(cx: &Context<'_, T>, hosts: &[Host], orders: &mut [Order]) -> Result<(), ScoreError> {
+    for host in hosts.iter().filter(|host| host.lifecycle == Lifecycle::Acquired) {
+        let Some(order) = orders.iter_mut().rfind(|order| order.id.host == host.id) else { continue };
+        if order.state != OrderState::Complete {
+            continue;
+        }
+        let history = cx.store.history(&host.id).await?;
+        let is_release = |entry: &LifecycleEntry| entry.event == LifecycleEvent::Release && entry.at >= order.issued_at;
+        if history.iter().any(is_release) {
+            order.state = OrderState::Cancelled;
+        }
+    }
+    Ok(())
 }
 
 /// The attempts of all open orders. Of most hosts nothing but their mark is read: failures are few.
