@@ -85,6 +85,12 @@ impl From<NameError> for CommandError {
     }
 }
 
+impl From<ScoreError> for CommandError {
+    fn from(error: ScoreError) -> Self {
+        Self::from_error(error)
+    }
+}
+
 impl From<EngineError> for CommandError {
     fn from(error: EngineError) -> Self {
         Self::from_error(error)
