@@ -38,5 +38,5 @@ pub use ignition::{NodeIgnition, ignition};
 pub use install_config::install_config;
 pub use inventory_ks::{InventoryKickstart, inventory_ks};
 pub use keyfiles::{Keyfile, link_keyfiles, link_state};
-pub use machine_config::{NodeLink, br_ex_state, machine_config};
+pub use machine_config::{NodeLink, br_ex_document, br_ex_state, link_document, machine_config};
 pub use scos_boot::{ScosBoot, scos_boot};

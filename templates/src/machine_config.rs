@@ -94,9 +94,23 @@ fn by_name(link: &LinkPlan) -> Result<Value, TemplateError> {
 }
 
 fn document(node: &NodeLink<'_>) -> Result<File, TemplateError> {
-    let state = br_ex_state(node.link, node.address)?;
-    let text = yaml(node.hostname.as_str(), &state)?;
-    Ok(file(format!("{NMSTATE}/{}.yml", node.hostname.short()), 0o644, &text))
+    Ok(file(format!("{NMSTATE}/{}.yml", node.hostname.short()), 0o644, &br_ex_document(node)?))
+}
+
+/// [`link_state`] as NMState reads it from a file.
+///
+/// # Errors
+/// As for that.
+pub fn link_document(node: &NodeLink<'_>) -> Result<String, TemplateError> {
+    yaml(node.hostname.as_str(), &link_state(node.link, node.address)?)
+}
+
+/// [`br_ex_state`] as NMState reads it from a file.
+///
+/// # Errors
+/// As for that.
+pub fn br_ex_document(node: &NodeLink<'_>) -> Result<String, TemplateError> {
+    yaml(node.hostname.as_str(), &br_ex_state(node.link, node.address)?)
 }
 
 /// A host's network as NMState has it, with the bridge that OpenShift's network runs over.

@@ -6,6 +6,7 @@
 mod bench;
 mod machine;
 mod mutants;
+mod okd;
 mod run;
 mod setup;
 mod soak;
@@ -23,6 +24,9 @@ cargo xtask COMMAND
   mutants [NAME] plant each bug of tests/mutants in a copy of the sources, and see the laws find it
   bench          the measurements that are promised, beside what they are compared with
   agent          build the static inventory agent, and print its path and size
+  okd-artifacts DIR
+                 everything that the hosts and services of a fixed cluster would be given, as files in a new folder, made
+                 with the openshift-install that HARMONY_OPENSHIFT_INSTALL names, or with its stand-in
   setup          install what the others need (Debian packages where root, the musl target)
 
 Examples:
@@ -31,6 +35,7 @@ Examples:
   cargo xtask test
   cargo xtask soak --seconds 600
   cargo xtask soak --seed 17
+  HARMONY_OPENSHIFT_INSTALL=/opt/okd/openshift-install cargo xtask okd-artifacts /tmp/okd
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +50,7 @@ fn main() -> ExitCode {
         "bench" => bench::bench(),
         "agent" => setup::toolchain().and_then(|()| run::agent()).map(|path| println!("{}", path.display())),
         "setup" => setup::all(),
+        "okd-artifacts" => okd::artifacts(&rest),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");
             return if command.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS };

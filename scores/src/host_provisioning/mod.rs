@@ -30,6 +30,7 @@ use crate::switch_automation::{commands, current_port_facts};
 pub use observe::Observed;
 pub(crate) use plan::plan;
 pub use setup::{Bundling, NodeSetup, Payload};
+pub(crate) use steps::entry;
 
 /// Wants hosts to have these roles, installed and bonded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +145,7 @@ pub struct OrderDraft {
 
 impl OrderDraft {
     /// The order, issued now.
-    fn into_order(self, issued_at: Timestamp, expires_at: Timestamp) -> Order {
+    pub(crate) fn into_order(self, issued_at: Timestamp, expires_at: Timestamp) -> Order {
         let Self { id, role, hostname, address, disk_serial, disk_path, link } = self;
         let (attempt, state, failure) = (1, OrderState::Issued, None);
         Order {

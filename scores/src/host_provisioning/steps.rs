@@ -82,10 +82,20 @@ pub(super) async fn serve<T: PxeServer>(
     let store = scx.cx.store;
     store.put_document(script).await?;
     store.put_document(answer).await?;
+    Ok(scx.cx.topology.set_boot_entry(&entry(id, macs, script, answer, base)).await?)
+}
+
+/// What the boot server is told of an order's host.
+pub(crate) fn entry(
+    id: &OrderId,
+    macs: &[MacAddress],
+    script: &Document,
+    answer: &Document,
+    base: Option<&RoleConfig>,
+) -> BootEntry {
     let (order, base) = (id.clone(), base.cloned());
     let target = BootTarget::Install { order, script: script.hash.clone(), answer: answer.hash.clone(), base };
-    let entry = BootEntry { host: id.host.clone(), macs: macs.to_vec(), target };
-    Ok(scx.cx.topology.set_boot_entry(&entry).await?)
+    BootEntry { host: id.host.clone(), macs: macs.to_vec(), target }
 }
 
 pub(super) async fn boot<T: Bmc + HostControl>(

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use harmony_core::boot::LinkPlan;
+use harmony_core::boot::{Addressing, LinkPlan};
 use harmony_core::capability::{Artefacts, BootImages, BootSource, InstallSource, InstallerInput};
 use harmony_core::cluster::{
     ClusterDescription, ClusterName, LacpStrategy, MastersSchedulable, NodeKind, Persist, RolePlan,
@@ -106,6 +106,13 @@ impl Okd {
 
     pub(super) fn of_kind(&self, kind: NodeKind) -> impl Iterator<Item = &RolePlan> {
         self.plans.iter().filter(move |plan| plan.kind == kind)
+    }
+
+    /// Whether a role's network is described by an NMState document, `br-ex` included, in the MachineConfig of its kind: by
+    /// one for each host where one of them has a static address.
+    pub(super) fn has_document(&self, plan: &RolePlan) -> bool {
+        let is_static = |plan: &RolePlan| is_kept_by_role(plan) && plan.addressing != Addressing::Dhcp;
+        is_kept_by_role(plan) && self.of_kind(plan.kind).any(is_static)
     }
 
     pub(super) fn bootstrap(&self) -> Option<&RolePlan> {

@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
-use harmony_core::boot::LinkPlan;
+use harmony_core::boot::{LinkPlan, Order};
 use harmony_core::capability::{
-    Artefacts, BootImages, BootSource, DnsRecord, InstallerInput, LbService, NetworkPlan, RoleConfig,
+    Artefacts, BootEntry, BootImages, BootSource, DnsRecord, InstallerInput, LbService, NetworkPlan, Reservation,
+    RoleConfig,
 };
 use harmony_core::cluster::NodeKind;
 use harmony_core::cluster::choice::choose_hosts;
@@ -14,6 +15,8 @@ use harmony_core::host::{Assignment, Host, Lifecycle};
 use harmony_core::net::{Hostname, MacAddress};
 use harmony_core::score::ScoreError;
 use harmony_core::store::Document;
+use harmony_templates::{NodeLink, br_ex_document, link_document};
+use jiff::Timestamp;
 
 use super::OkdInstallationScore;
 use super::cluster::{Links, is_kept_by_role};
@@ -32,12 +35,31 @@ pub struct ServedHost {
     pub macs: Vec<MacAddress>,
     /// How it is attached in the end.
     pub link: LinkPlan,
+    /// The same as NMState has it; with the bridge that OpenShift's network runs over where that is its own to make.
+    pub network: Document,
+    /// What DHCP keeps for it.
+    pub reservation: Reservation,
     /// Its boot script; the token's place is marked.
     pub script: Document,
     /// Its own part of its Ignition config.
     pub answer: Document,
     /// What that is merged onto.
     pub base: RoleConfig,
+    draft: OrderDraft,
+}
+
+impl ServedHost {
+    /// Its order, for as long as its token is to be good.
+    #[must_use]
+    pub fn order(&self, issued_at: Timestamp, expires_at: Timestamp) -> Order {
+        self.draft.clone().into_order(issued_at, expires_at)
+    }
+
+    /// What the boot server is told of it.
+    #[must_use]
+    pub fn entry(&self) -> BootEntry {
+        host_provisioning::entry(&self.draft.id, &self.macs, &self.script, &self.answer, Some(&self.base))
+    }
 }
 
 /// Names and services of a phase.
@@ -101,20 +123,47 @@ impl OkdInstallationScore {
     ) -> Result<Vec<ServedHost>, ScoreError> {
         let mut served = Vec::new();
         for kind in NodeKind::ALL {
-            let mut drafts = Vec::new();
+            let (mut drafts, mut kept) = (Vec::new(), Vec::new());
             for action in self.actions(rack, kind, Some((made, images)))? {
                 match action {
                     ProvisioningAction::Issue { order } => drafts.push(order),
+                    ProvisioningAction::Reserve { reservation } => kept.push(reservation),
                     ProvisioningAction::Serve { order, macs, script, answer, base: Some(base) } => {
-                        let Some(draft) = drafts.iter().find(|draft| draft.id == order) else { continue };
-                        let (hostname, address, link) = (draft.hostname.clone(), draft.address, draft.link.clone());
-                        served.push(ServedHost { hostname, kind, address, macs, link, script, answer, base });
+                        let draft = drafts.iter().find(|draft| draft.id == order).cloned();
+                        let Some(draft) = draft else { continue };
+                        let reservation = kept.iter().find(|kept| kept.hostname == draft.hostname).cloned();
+                        let Some(reservation) = reservation else { continue };
+                        served.push(ServedHost {
+                            hostname: draft.hostname.clone(),
+                            kind,
+                            address: draft.address,
+                            macs,
+                            link: draft.link.clone(),
+                            network: self.network(&draft)?,
+                            reservation,
+                            script,
+                            answer,
+                            base,
+                            draft,
+                        });
                     }
                     _ => {}
                 }
             }
         }
         Ok(served)
+    }
+
+    /// A host's network as an NMState document.
+    fn network(&self, draft: &OrderDraft) -> Result<Document, ScoreError> {
+        let node = NodeLink { hostname: &draft.hostname, link: &draft.link, address: draft.address };
+        let has_document = self.0.plans.iter().any(|plan| plan.role == draft.role && self.0.has_document(plan));
+        let text = if has_document { br_ex_document(&node) } else { link_document(&node) };
+        let failed = |source: harmony_templates::TemplateError| ScoreError::Document {
+            what: format!("make the NMState document of {}", draft.hostname),
+            source: source.into(),
+        };
+        Ok(Document::new(format!("{}.nmstate.yml", draft.hostname.short()), text.map_err(failed)?))
     }
 
     /// Names and services of a phase.

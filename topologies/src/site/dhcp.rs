@@ -25,6 +25,14 @@ impl SiteDhcp {
         }
     }
 
+    /// Its configuration, if it is Harmony's and these were all reservations that it has: name of the file, and its text.
+    pub(super) fn config_text(&self, reservations: &[Reservation]) -> DeviceResult<Option<(&'static str, String)>> {
+        match self {
+            Self::Dnsmasq(dnsmasq) => Ok(Some(("dnsmasq-dhcp.conf", dnsmasq.config_text(reservations)?))),
+            Self::Program(_) => Ok(None),
+        }
+    }
+
     /// Starts it, if it is Harmony's and does not run.
     pub(super) async fn ensure_running(&self) -> DeviceResult<()> {
         match self {

@@ -20,9 +20,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use harmony_boot::{BootConfig, PrivateFolder, StorePxe, TftpConfig};
 use harmony_core::capability::{
-    AgentReply, Bmc, BmcSet, BootDevice, BootEntry, BootSource, CommandOutput, DhcpServer, DiskImage, HostControl,
-    HostDiscovery, HostTarget, InstallSource, LagSpec, Lease, LldpNeighbour, MacTableEntry, NetworkPlan, PortStatus,
-    PowerAction, PowerState, ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet, Topology,
+    AgentReply, Bmc, BmcSet, BootDevice, BootEntry, BootSource, CommandOutput, DhcpServer, DiskImage, DnsRecord,
+    HostControl, HostDiscovery, HostTarget, InstallSource, LagSpec, LbService, Lease, LldpNeighbour, MacTableEntry,
+    NetworkPlan, PortStatus, PowerAction, PowerState, ProvisioningNetwork, PxeServer, Reservation, Switch, SwitchSet,
+    Topology,
 };
 use harmony_core::clock::SharedClock;
 use harmony_core::error::DeviceResult;
@@ -194,7 +195,25 @@ impl SiteTopology {
         self.count_program_write(is_program, "dhcp", || format!("reservation of {hostname}"));
     }
 
-    fn boot_config(&self) -> BootConfig {
+    /// The configurations that Harmony would start the site's services with, if these were all that they had: names of
+    /// files, with their texts. Services that Harmony does not run have none. Nothing is started or written.
+    ///
+    /// # Errors
+    /// What a service cannot have.
+    pub fn service_configs(
+        &self,
+        reservations: &[Reservation],
+        records: &[DnsRecord],
+        services: &[LbService],
+    ) -> DeviceResult<Vec<(&'static str, String)>> {
+        let dhcp = self.dhcp.config_text(reservations)?;
+        let others = self.services.config_texts(records, services)?;
+        Ok(dhcp.into_iter().chain(others).collect())
+    }
+
+    /// What the boot server is told when it starts.
+    #[must_use]
+    pub fn boot_config(&self) -> BootConfig {
         let boot = &self.file.boot;
         let live = match boot.live {
             LiveFlavour::Initramfs => {

@@ -124,6 +124,17 @@ impl Services {
         }
     }
 
+    /// The configurations of those that Harmony owns, if these were all that they had: names of files, with their texts.
+    pub(super) fn config_texts(
+        &self,
+        records: &[DnsRecord],
+        services: &[LbService],
+    ) -> DeviceResult<Vec<(&'static str, String)>> {
+        let dns = self.dnsmasq.as_ref().map(|dns| dns.config_text(records).map(|text| ("dnsmasq-dns.conf", text)));
+        let balancer = self.haproxy.as_ref().map(|proxy| proxy.config_text(services).map(|text| ("haproxy.cfg", text)));
+        [dns, balancer].into_iter().flatten().collect()
+    }
+
     fn dns(&self) -> DeviceResult<&dyn DnsServer> {
         self.dns.as_deref().ok_or_else(|| lacks("dns", "ask the DNS server"))
     }

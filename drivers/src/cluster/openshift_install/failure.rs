@@ -129,16 +129,12 @@ pub(super) fn of_process(operation: String, error: ProcessError, program: &Path)
         matches!(&error, ProcessError::Start { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied);
     let kind = if denied { FailureKind::Rejected } else { error.kind() };
     let hint = match &error {
-        _ if denied => Some(format!("chmod +x {}", program.display())),
-        ProcessError::Missing { .. } => Some(super::INSTALL_HINT.to_owned()),
-        ProcessError::Start { .. } => Some(format!("is {} a program for this machine?", program.display())),
-        _ => None,
+        _ if denied => format!("chmod +x {}", program.display()),
+        ProcessError::Missing { .. } => super::INSTALL_HINT.to_owned(),
+        ProcessError::Start { .. } => format!("is {} a program for this machine?", program.display()),
+        _ => format!("is {} openshift-install? see what it says by hand", program.display()),
     };
-    let error = DeviceError::new(kind, operation).because(error);
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
+    DeviceError::new(kind, operation).because(error).hint(hint)
 }
 
 #[cfg(test)]

@@ -78,6 +78,11 @@ impl Clusters {
         self.root.join(cluster.as_str()).join(generation.to_string())
     }
 
+    /// Where copies are of what the program consumed for a generation.
+    pub(super) fn kept(&self, cluster: &ClusterName, generation: u32) -> PathBuf {
+        self.generation(cluster, generation).join(KEPT)
+    }
+
     /// The program's log in the folder of a generation.
     pub(super) fn log(&self, cluster: &ClusterName, generation: u32) -> PathBuf {
         self.generation(cluster, generation).join(LOG)

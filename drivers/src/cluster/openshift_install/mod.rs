@@ -95,6 +95,16 @@ impl OpenshiftInstall {
         Ok(latest.map(|found| self.clusters.generation(cluster, found.generation).join(KUBECONFIG)))
     }
 
+    /// The install configuration that a cluster's latest generation was made of, as the program was given it: with the pull
+    /// secret. `None` before there is one.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn install_config(&self, cluster: &ClusterName) -> DeviceResult<Option<PathBuf>> {
+        let latest = self.latest(cluster)?;
+        Ok(latest.map(|found| self.clusters.kept(cluster, found.generation).join(INSTALL_CONFIG)))
+    }
+
     fn latest(&self, cluster: &ClusterName) -> DeviceResult<Option<Artefacts>> {
         let operation = format!("failed to read the artefacts of cluster `{cluster}`");
         self.clusters.latest(cluster).map_err(|error| of_folder(operation, error))
@@ -293,7 +303,8 @@ impl ClusterInstaller for OpenshiftInstall {
         let log = self.clusters.log(cluster, latest.generation);
         let password = generation::read(&folder.join(PASSWORD)).unwrap_or_default();
         let password = Secret::new(String::from_utf8_lossy(&password).into_owned());
-        let kept = generation::read(&folder.join("kept").join(INSTALL_CONFIG)).unwrap_or_default();
+        let kept = self.clusters.kept(cluster, latest.generation).join(INSTALL_CONFIG);
+        let kept = generation::read(&kept).unwrap_or_default();
         let pull_secret = input::pull_secret_of(&String::from_utf8_lossy(&kept));
         let unsayable = Unsayable::new([&password].into_iter().chain(&pull_secret));
 

@@ -206,8 +206,23 @@ impl Dnsmasq {
         })
     }
 
+    /// What it would be started with if it had these reservations and no others, as one file: a line each in place of
+    /// the folder that it reads them from, in which `dnsmasq --test` does not look.
+    ///
+    /// # Errors
+    /// A reservation that it cannot have.
+    pub fn config_text(&self, reservations: &[Reservation]) -> DeviceResult<String> {
+        let mut lines = String::new();
+        for (at, wanted) in reservations.iter().enumerate() {
+            self.check(wanted, &reservations[..at], &of_reserving(wanted))?;
+            lines += &format!("dhcp-host={}", hosts::text(wanted));
+        }
+        let line = |line: &str| if line.starts_with("dhcp-hostsdir=") { lines.clone() } else { format!("{line}\n") };
+        Ok(self.text.lines().map(line).collect())
+    }
+
     /// Refuses what could never take effect, or would take it from another host.
-    fn check(&self, wanted: &Reservation, operation: &str) -> DeviceResult<()> {
+    fn check(&self, wanted: &Reservation, known: &[Reservation], operation: &str) -> DeviceResult<()> {
         let refuse = |kind, why: String, hint: &str| Err(DeviceError::new(kind, operation).because(why).hint(hint));
         let net = self.config.address;
         let IpAddr::V4(address) = wanted.address else {
@@ -228,7 +243,7 @@ impl Dnsmasq {
                 "inventory the host first",
             );
         }
-        for other in self.read_hosts(operation)?.iter().filter(|other| other.hostname != wanted.hostname) {
+        for other in known.iter().filter(|other| other.hostname != wanted.hostname) {
             let mac = other.macs.iter().find(|mac| wanted.macs.contains(mac));
             let what = if other.address == wanted.address {
                 other.address.to_string()
@@ -243,17 +258,17 @@ impl Dnsmasq {
                 );
             }
         }
-        for lease in self.read_leases(operation)? {
-            if lease.address == wanted.address && !wanted.macs.contains(&lease.mac) {
-                let until = lease.expires_at.map_or_else(|| "for ever".to_owned(), |at| format!("until {at}"));
-                return refuse(
-                    FailureKind::Conflict,
-                    format!("{} has a lease of {address} {until}", lease.mac),
-                    "choose an address outside the pool, or wait for that lease to end",
-                );
-            }
-        }
         Ok(())
+    }
+
+    /// Refuses an address that another machine has just now.
+    fn check_leases(&self, wanted: &Reservation, operation: &str) -> DeviceResult<()> {
+        let is_others = |lease: &Lease| lease.address == wanted.address && !wanted.macs.contains(&lease.mac);
+        let Some(lease) = self.read_leases(operation)?.into_iter().find(is_others) else { return Ok(()) };
+        let until = lease.expires_at.map_or_else(|| "for ever".to_owned(), |at| format!("until {at}"));
+        Err(DeviceError::new(FailureKind::Conflict, operation)
+            .because(format!("{} has a lease of {} {until}", lease.mac, lease.address))
+            .hint("choose an address outside the pool, or wait for that lease to end"))
     }
 
     fn read_leases(&self, operation: &str) -> DeviceResult<Vec<Lease>> {
@@ -314,6 +329,11 @@ impl Dnsmasq {
     }
 }
 
+/// What is done when an address is reserved, for messages.
+fn of_reserving(wanted: &Reservation) -> String {
+    format!("failed to reserve {} for `{}`", wanted.address, wanted.hostname)
+}
+
 fn conf_file(path: &Path) -> String {
     format!("--conf-file={}", path.display())
 }
@@ -325,10 +345,11 @@ impl DhcpServer for Dnsmasq {
     }
 
     async fn set_reservation(&self, reservation: &Reservation) -> DeviceResult<()> {
-        let operation = format!("failed to reserve {} for `{}` in", reservation.address, reservation.hostname);
-        let failed = |error| self.failed(&operation, error);
+        let operation = of_reserving(reservation);
+        let failed = |error| self.failed(&format!("{operation} in"), error);
         let _lock = self.lock().await.map_err(failed)?;
-        self.check(reservation, operation.trim_end_matches(" in"))?;
+        self.check(reservation, &self.read_hosts(&operation)?, &operation)?;
+        self.check_leases(reservation, &operation)?;
         let path = hosts::file(&self.files.hosts, &reservation.hostname);
         self.change(&path, Some(&hosts::text(reservation))).await.map_err(failed)
     }
@@ -356,5 +377,28 @@ impl DhcpServer for Dnsmasq {
     fn reservation_record(&self, reservation: &Reservation) -> (String, String) {
         let path = hosts::file(&self.files.hosts, &reservation.hostname);
         (path.display().to_string(), hosts::text(reservation))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_one_file_it_has_its_reservations_and_no_folder_of_them() {
+        let spec = DnsmasqSpec { interface: "ctl0".to_owned().try_into().expect("valid"), program: None };
+        let dnsmasq = Dnsmasq::new(spec, spec::tests::config(), WriteLog::default()).expect("valid");
+        let reservation = |name: &str, last: u8| Reservation {
+            hostname: name.parse().expect("valid"),
+            address: [10, 10, 0, last].into(),
+            macs: vec![MacAddress::new([0x52, 0x54, 0, 0, 0, last])],
+        };
+        let kept = [reservation("a.lab", 11), reservation("b.lab", 12)];
+        let text = dnsmasq.config_text(&kept).expect("can be");
+        let lines = "dhcp-host=52:54:00:00:00:0b,10.10.0.11,a.lab\ndhcp-host=52:54:00:00:00:0c,10.10.0.12,b.lab\n";
+        assert_eq!(text.replace(lines, "dhcp-hostsdir=/var/lib/harmony/dhcp/hosts\n"), dnsmasq.text);
+        let error = dnsmasq.config_text(&[reservation("a.lab", 11), reservation("b.lab", 11)]).expect_err("taken");
+        assert_eq!(error.kind(), FailureKind::Conflict);
+        assert!(dnsmasq.config_text(&[reservation("a.lab", 1)]).is_err(), "our own address");
     }
 }

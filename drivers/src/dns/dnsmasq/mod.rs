@@ -139,6 +139,18 @@ impl DnsmasqDns {
         self.daemon.stop().await.map_err(|error| failed(error.into()))
     }
 
+    /// What it would be started with if it had these records and no others.
+    ///
+    /// # Errors
+    /// A record that it cannot have.
+    pub fn config_text(&self, wanted: &[DnsRecord]) -> DeviceResult<String> {
+        let mut records = Records::new();
+        for record in wanted {
+            self.admit(&mut records, record).map_err(|error| self.failed(&of_setting(record), error))?;
+        }
+        Ok(records::render(&self.head, &records))
+    }
+
     fn parse(&self, text: &str) -> Result<Records, DnsmasqDnsError> {
         let path = self.file.path().to_owned();
         records::parse(text).map_err(|source| DnsmasqDnsError::Text { path, source })
@@ -158,14 +170,20 @@ impl DnsmasqDns {
         Ok(())
     }
 
-    async fn set(&self, record: &DnsRecord) -> Result<(), DnsmasqDnsError> {
-        let _lock = lock(&self.folder).await?;
+    /// Adds a record, or puts it in the place of the one of its name.
+    fn admit(&self, records: &mut Records, record: &DnsRecord) -> Result<(), DnsmasqDnsError> {
         if record.reverse && record.name.is_wildcard() {
             return Err(DnsmasqDnsError::ReverseWildcard);
         }
         self.refuse_foreign(&record.name)?;
-        let mut records = self.read()?;
         records.insert(record.name.clone(), record.clone());
+        Ok(())
+    }
+
+    async fn set(&self, record: &DnsRecord) -> Result<(), DnsmasqDnsError> {
+        let _lock = lock(&self.folder).await?;
+        let mut records = self.read()?;
+        self.admit(&mut records, record)?;
         self.use_records(&records, Proof::Record(record)).await
     }
 
@@ -275,6 +293,11 @@ impl DnsmasqDns {
     }
 }
 
+/// What is done when a record is set, for messages.
+fn of_setting(record: &DnsRecord) -> String {
+    format!("failed to set `{}` to {} in", record.name, record.address)
+}
+
 fn conf_file(path: &Path) -> String {
     format!("--conf-file={}", path.display())
 }
@@ -287,8 +310,7 @@ impl DnsServer for DnsmasqDns {
     }
 
     async fn set_dns_record(&self, record: &DnsRecord) -> DeviceResult<()> {
-        let what = format!("failed to set `{}` to {} in", record.name, record.address);
-        self.set(record).await.map_err(|error| self.failed(&what, error))
+        self.set(record).await.map_err(|error| self.failed(&of_setting(record), error))
     }
 
     async fn remove_dns_record(&self, name: &DnsName) -> DeviceResult<()> {

@@ -83,6 +83,17 @@ pub(super) fn values(service: &LbService) -> Result<(), ServiceError> {
     Ok(())
 }
 
+/// Services by name as HAProxy is given them, each checked.
+pub(super) fn admitted(services: &[LbService]) -> Result<Services, ServiceError> {
+    let admit = |service: &LbService| {
+        values(service)?;
+        let mut service = service.clone();
+        service.servers.sort();
+        Ok((service.name.clone(), service))
+    };
+    services.iter().map(admit).collect()
+}
+
 /// Checks that no two services listen on one address.
 pub(super) fn apart(services: &Services) -> Result<(), ServiceError> {
     let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::new();

@@ -74,6 +74,20 @@ impl Haproxy {
         Ok(Self { places, program, reload: spec.reload, daemon, file, writes })
     }
 
+    /// What it would be started with if it had these services and no others: Harmony's file, after the main file where
+    /// Harmony writes that one too. HAProxy reads several files as if they were one.
+    ///
+    /// # Errors
+    /// Services that it cannot have.
+    pub fn config_text(&self, services: &[LbService]) -> DeviceResult<String> {
+        let names = names(services.iter().map(|service| &service.name));
+        let failed = |error: ServiceError| self.failed(&format!("failed to set {names} of"), error.into());
+        let services = check::admitted(services).map_err(failed)?;
+        check::apart(&services).map_err(failed)?;
+        let main = self.daemon.as_ref().map(|_| self.places.main_text() + "\n").unwrap_or_default();
+        Ok(main + &text::render(&services))
+    }
+
     /// The services that it is known to have, out of Harmony's file.
     fn read(&self) -> Result<text::Services, HaproxyError> {
         let text = self.file.confirmed()?;
@@ -135,12 +149,7 @@ impl LoadBalancer for Haproxy {
 
     async fn set_services(&self, services: &[LbService]) -> DeviceResult<()> {
         let change = self.change(|all| {
-            for service in services {
-                check::values(service)?;
-                let mut service = service.clone();
-                service.servers.sort();
-                all.insert(service.name.clone(), service);
-            }
+            all.extend(check::admitted(services)?);
             Ok(())
         });
         let names = names(services.iter().map(|service| &service.name));
