@@ -148,8 +148,6 @@ pub enum OkdAction {
         host: HostId,
         /// The disk's serial.
         serial: String,
-        /// The step that restarted the host into the inventory environment.
-        restart: String,
     },
     /// Approves the certificates of hosts with an order until they are ready nodes.
     Admit {

@@ -14,7 +14,6 @@ use harmony_core::error::{DeviceError, FailureKind};
 use harmony_core::host::{Assignment, Host, HostId, Lifecycle, LifecycleEvent};
 use harmony_core::net::PortRef;
 use harmony_core::score::{Bound, Change, ScoreError, Step, StepContext};
-use harmony_core::store::OneShot;
 use jiff::Timestamp;
 
 use super::action::{OkdAction, OkdSite};
@@ -62,8 +61,7 @@ fn order<'a>(okd: &Okd, orders: &'a [Order]) -> Option<&'a Order> {
     (last.id == order.id).then_some(order)
 }
 
-/// The step that restarts the bootstrap's host, once it has an order; its mark in the journal says since when the inventory
-/// environment may answer.
+/// The step that restarts the bootstrap's host, once it has an order.
 pub(super) fn restart_key(okd: &Okd, orders: &[Order]) -> Option<String> {
     let id = &order(okd, orders)?.id;
     Some(okd.key(&format!("restart-{}-{}", id.host, id.number)))
@@ -109,12 +107,12 @@ fn wipe(builder: &mut Builder<'_>, host: &Host, order: &Order, mut after: Vec<St
         let mut step = step(restart.clone(), host, sentence, after, Bound::new(3, 180), action);
         (step.one_shot, step.effects) = (true, vec![Effect::NetworkBoot { host: host.id.clone() }]);
         builder.plan.steps.push(step);
-        after = vec![restart.clone()];
+        after = vec![restart];
     }
     let serial = order.disk_serial.clone();
     let contents = format!("{} of {}, as order {} wrote it", order.role, builder.okd.name(), order.id);
     let sentence = format!("wipe disk {serial} of {}, and let the host be free", host.name);
-    let action = OkdAction::Wipe { host: host.id.clone(), serial: serial.clone(), restart };
+    let action = OkdAction::Wipe { host: host.id.clone(), serial: serial.clone() };
     let key = builder.okd.key(&format!("wipe-{}", order.id.number));
     let mut step = step(key, host, sentence, after, Bound::new(3, WIPE_S), action);
     step.changes = vec![Change::Erase { host: host.label(), serial, contents }];
@@ -190,13 +188,12 @@ pub(super) async fn carry_out_wipe<T: OkdSite>(
     scx: &StepContext<'_, T>,
     id: &HostId,
     serial: &str,
-    restart: &str,
 ) -> Result<(), ScoreError> {
     let store = scx.cx.store;
-    let since = match store.one_shot(restart).await? {
-        OneShot::Never => Timestamp::UNIX_EPOCH,
-        OneShot::Begun(since) | OneShot::Done(since) => since,
-    };
+    // Whatever has announced itself since it was released is no installed system.
+    let history = store.history(id).await?;
+    let released = history.iter().rfind(|entry| entry.event == LifecycleEvent::Release);
+    let since = released.map_or(Timestamp::UNIX_EPOCH, |entry| entry.at);
     loop {
         let host = known(scx, id).await?;
         if !matches!(host.lifecycle, Lifecycle::Released | Lifecycle::Wiped) {

@@ -52,7 +52,7 @@ pub(super) async fn carry_out<T: OkdSite>(
         A::AwaitBootstrapComplete { masters } => await_bootstrap_complete(okd, scx, masters).await,
         A::RetireBootstrap { host, name } => retire(scx, host, name).await,
         A::Release { host } => release::carry_out_release(scx, host).await,
-        A::Wipe { host, serial, restart } => release::carry_out_wipe(scx, host, serial, restart).await,
+        A::Wipe { host, serial } => release::carry_out_wipe(scx, host, serial).await,
         A::Admit { awaited, members } => admit(okd, scx, awaited, members).await,
         A::SetSchedulable { schedulable } => Ok(topology.set_masters_schedulable(okd.name(), *schedulable).await?),
         A::MoveIngress { workers, token } => move_ingress(okd, scx, workers, token).await,
