@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use harmony_core::capability::{LagSpec, PortMode, PowerAction};
-use harmony_core::cluster::{ClusterDescription, Endpoints};
+use harmony_core::cluster::{ClusterDescription, ClusterName, Endpoints};
 use harmony_core::host::Role;
 use harmony_core::net::PortRef;
 use harmony_scores::{HostProvisioningScore, InventoryScore, OkdInstallationScore, SwitchAutomationScore};
@@ -243,6 +243,11 @@ pub fn okd(spec: &WorldSpec) -> Scores {
     scores
 }
 
+/// The name of every cluster here.
+pub(crate) fn cluster_name() -> ClusterName {
+    "ocp4".parse().expect("a name")
+}
+
 /// The cluster that a rack is for, with so many masters.
 ///
 /// # Panics
@@ -258,9 +263,8 @@ pub fn okd_of(spec: &WorldSpec, masters: usize) -> OkdInstallationScore {
     let last = u32::from(machines.broadcast());
     let address = |back: u32| IpAddr::V4((last - back).into());
     let endpoints = Endpoints { api: address(2), api_int: None, ingress: address(3) };
-    let name = "ocp4".parse().expect("a name");
     let domain = "example.com".parse().expect("a domain");
-    let description = ClusterDescription::new(name, domain, machines.into(), endpoints, roles);
+    let description = ClusterDescription::new(cluster_name(), domain, machines.into(), endpoints, roles);
     OkdInstallationScore::new(description).expect("a cluster")
 }
 
