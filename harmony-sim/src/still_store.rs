@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use harmony_core::boot::{BootEvent, BootToken, Order, OrderId, OrderState};
@@ -30,6 +30,17 @@ pub struct StillStore {
     /// Always there until it is dropped.
     runtime: Option<Runtime>,
     on_append: Mutex<Option<OnAppend>>,
+    known: Mutex<Known>,
+}
+
+/// What was read since something was last written, the journal apart. Most of a run is waiting, and whoever waits reads the
+/// same again every second.
+#[derive(Default)]
+struct Known {
+    changes: BTreeMap<i64, HostChanges>,
+    order: BTreeMap<OrderId, Option<Order>>,
+    orders: BTreeMap<(), Vec<Order>>,
+    events: BTreeMap<(HostId, Option<Timestamp>), Vec<BootEvent>>,
 }
 
 /// Where the writing of a journal entry is.
@@ -60,7 +71,12 @@ impl StillStore {
             let _entered = runtime.enter();
             futures::executor::block_on(unconstrained(opening))?
         };
-        Ok(Arc::new(Self { inner: Arc::new(inner), runtime: Some(runtime), on_append: Mutex::default() }))
+        Ok(Arc::new(Self {
+            inner: Arc::new(inner),
+            runtime: Some(runtime),
+            on_append: Mutex::default(),
+            known: Mutex::default(),
+        }))
     }
 
     /// Calls `act` right before and right after each journal entry is made durable, in place of what
@@ -81,6 +97,35 @@ impl StillStore {
         let _entered = self.runtime.as_ref().map(Runtime::enter);
         futures::executor::block_on(unconstrained(call))
     }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A write: what was read before may be so no more. Also where it failed: nobody knows how far it came.
+    fn change<T>(&self, call: impl Future<Output = T>) -> T {
+        let done = self.wait(call);
+        *self.known() = Known::default();
+        done
+    }
+
+    /// A read that is repeated often.
+    fn recall<K: Ord, V: Clone>(
+        &self,
+        among: fn(&mut Known) -> &mut BTreeMap<K, V>,
+        key: K,
+        read: impl Future<Output = StoreResult<V>>,
+    ) -> StoreResult<V> {
+        // Held until it is kept: a write meanwhile, by another thread, forgets it after that.
+        let mut known = self.known();
+        let known = among(&mut known);
+        if let Some(found) = known.get(&key) {
+            return Ok(found.clone());
+        }
+        let found = self.wait(read)?;
+        known.insert(key, found.clone());
+        Ok(found)
+    }
 }
 
 impl Drop for StillStore {
@@ -99,7 +144,7 @@ impl Store for StillStore {
     }
 
     async fn hosts_changed_since(&self, revision: i64) -> StoreResult<HostChanges> {
-        self.wait(self.inner.hosts_changed_since(revision))
+        self.recall(|known| &mut known.changes, revision, self.inner.hosts_changed_since(revision))
     }
 
     async fn host(&self, id: &HostId) -> StoreResult<Option<Host>> {
@@ -111,7 +156,7 @@ impl Store for StillStore {
     }
 
     async fn record_sighting(&self, sighting: &Sighting) -> StoreResult<HostId> {
-        self.wait(self.inner.record_sighting(sighting))
+        self.change(self.inner.record_sighting(sighting))
     }
 
     async fn unread_announcements(&self) -> StoreResult<Vec<(HostId, SocketAddr)>> {
@@ -119,7 +164,7 @@ impl Store for StillStore {
     }
 
     async fn record_report(&self, address: IpAddr, body: &str, at: Timestamp) -> StoreResult<HostId> {
-        self.wait(self.inner.record_report(address, body, at))
+        self.change(self.inner.record_report(address, body, at))
     }
 
     async fn reports(&self, host: &HostId) -> StoreResult<Vec<StoredReport>> {
@@ -127,23 +172,23 @@ impl Store for StillStore {
     }
 
     async fn set_port_witnesses(&self, host: &HostId, nic: MacAddress, port: &PortWitnesses) -> StoreResult<()> {
-        self.wait(self.inner.set_port_witnesses(host, nic, port))
+        self.change(self.inner.set_port_witnesses(host, nic, port))
     }
 
     async fn set_bmc(&self, host: &HostId, bmc: &BmcId) -> StoreResult<()> {
-        self.wait(self.inner.set_bmc(host, bmc))
+        self.change(self.inner.set_bmc(host, bmc))
     }
 
     async fn assign(&self, host: &HostId, assignment: &Assignment, at: Timestamp) -> StoreResult<()> {
-        self.wait(self.inner.assign(host, assignment, at))
+        self.change(self.inner.assign(host, assignment, at))
     }
 
     async fn unassign(&self, host: &HostId, note: &str, at: Timestamp) -> StoreResult<Lifecycle> {
-        self.wait(self.inner.unassign(host, note, at))
+        self.change(self.inner.unassign(host, note, at))
     }
 
     async fn forget(&self, host: &HostId) -> StoreResult<()> {
-        self.wait(self.inner.forget(host))
+        self.change(self.inner.forget(host))
     }
 
     async fn lifecycle(
@@ -153,7 +198,7 @@ impl Store for StillStore {
         note: &str,
         at: Timestamp,
     ) -> StoreResult<Lifecycle> {
-        self.wait(self.inner.lifecycle(host, event, note, at))
+        self.change(self.inner.lifecycle(host, event, note, at))
     }
 
     async fn history(&self, host: &HostId) -> StoreResult<Vec<LifecycleEntry>> {
@@ -161,11 +206,11 @@ impl Store for StillStore {
     }
 
     async fn create_order(&self, order: &Order, token: &BootToken) -> StoreResult<()> {
-        self.wait(self.inner.create_order(order, token))
+        self.change(self.inner.create_order(order, token))
     }
 
     async fn orders(&self) -> StoreResult<Vec<Order>> {
-        self.wait(self.inner.orders())
+        self.recall(|known| &mut known.orders, (), self.inner.orders())
     }
 
     async fn latest_order(&self, host: &HostId) -> StoreResult<Option<Order>> {
@@ -173,7 +218,7 @@ impl Store for StillStore {
     }
 
     async fn order(&self, id: &OrderId) -> StoreResult<Option<Order>> {
-        self.wait(self.inner.order(id))
+        self.recall(|known| &mut known.order, id.clone(), self.inner.order(id))
     }
 
     async fn order_token(&self, id: &OrderId) -> StoreResult<Option<BootToken>> {
@@ -187,19 +232,19 @@ impl Store for StillStore {
         to: OrderState,
         failure: Option<&str>,
     ) -> StoreResult<()> {
-        self.wait(self.inner.advance_order(id, from, to, failure))
+        self.change(self.inner.advance_order(id, from, to, failure))
     }
 
     async fn reissue_order(&self, id: &OrderId, token: &BootToken, expires_at: Timestamp) -> StoreResult<()> {
-        self.wait(self.inner.reissue_order(id, token, expires_at))
+        self.change(self.inner.reissue_order(id, token, expires_at))
     }
 
     async fn redeem_token(&self, id: &OrderId, token: &BootToken, now: Timestamp) -> StoreResult<()> {
-        self.wait(self.inner.redeem_token(id, token, now))
+        self.change(self.inner.redeem_token(id, token, now))
     }
 
     async fn put_document(&self, document: &Document) -> StoreResult<()> {
-        self.wait(self.inner.put_document(document))
+        self.change(self.inner.put_document(document))
     }
 
     async fn document(&self, hash: &str) -> StoreResult<Option<Document>> {
@@ -215,19 +260,19 @@ impl Store for StillStore {
     }
 
     async fn set_boot_entry(&self, entry: &BootEntry) -> StoreResult<()> {
-        self.wait(self.inner.set_boot_entry(entry))
+        self.change(self.inner.set_boot_entry(entry))
     }
 
     async fn remove_boot_entry(&self, host: &HostId) -> StoreResult<()> {
-        self.wait(self.inner.remove_boot_entry(host))
+        self.change(self.inner.remove_boot_entry(host))
     }
 
     async fn add_boot_event(&self, event: &BootEvent) -> StoreResult<()> {
-        self.wait(self.inner.add_boot_event(event))
+        self.change(self.inner.add_boot_event(event))
     }
 
     async fn boot_events(&self, host: &HostId, since: Option<Timestamp>) -> StoreResult<Vec<BootEvent>> {
-        self.wait(self.inner.boot_events(host, since))
+        self.recall(|known| &mut known.events, (host.clone(), since), self.inner.boot_events(host, since))
     }
 
     async fn failed_installations(&self, since: Timestamp) -> StoreResult<BTreeSet<HostId>> {
@@ -239,11 +284,11 @@ impl Store for StillStore {
     }
 
     async fn begin_run(&self, program: &str, at: Timestamp) -> StoreResult<RunId> {
-        self.wait(self.inner.begin_run(program, at))
+        self.change(self.inner.begin_run(program, at))
     }
 
     async fn end_run(&self, run: RunId, outcome: &str, at: Timestamp) -> StoreResult<()> {
-        self.wait(self.inner.end_run(run, outcome, at))
+        self.change(self.inner.end_run(run, outcome, at))
     }
 
     async fn runs(&self) -> StoreResult<Vec<RunRow>> {
@@ -270,6 +315,6 @@ impl Store for StillStore {
     }
 
     async fn mark_one_shot(&self, key: &str, done: bool, at: Timestamp) -> StoreResult<()> {
-        self.wait(self.inner.mark_one_shot(key, done, at))
+        self.change(self.inner.mark_one_shot(key, done, at))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use harmony_core::capability::{BootTarget, DhcpServer, PxeServer};
+use harmony_core::capability::{BootTarget, ClusterInstaller, DhcpServer, PxeServer};
 use harmony_core::engine::{Engine, EngineError, SavedPlan, ScorePlan};
 use harmony_core::event::{Outcome, Record};
 use harmony_core::host::{Firmware, Host, Lifecycle};
@@ -248,6 +248,10 @@ impl Site {
             lines.insert(format!("port {port} {mode}"));
         }
         lines.extend(self.world.services());
+        // Another generation is another cluster.
+        if let Some(made) = self.topology.artefacts(&cases::cluster_name()).await.expect("artefacts") {
+            lines.insert(format!("artefacts of generation {}", made.generation));
+        }
         for machine in self.world.machines() {
             let (hostname, installs) = (machine.hostname.unwrap_or_default(), machine.installs);
             let power = if machine.powered { "on" } else { "off" };

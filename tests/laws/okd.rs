@@ -63,23 +63,3 @@ async fn the_bootstrap_becomes_a_worker() {
     let plans = site.plan().await.expect("plans");
     assert!(plans.iter().all(|plan| plan.plan.is_empty()), "{plans:#?}");
 }
-
-#[test]
-fn a_plan_is_deterministic_and_writes_nothing() {
-    crate::plans::deterministic(&cases::okd_cluster());
-}
-
-#[test]
-fn after_apply_the_plan_is_empty_and_a_second_apply_writes_nothing() {
-    crate::plans::idempotent(&cases::okd_cluster());
-}
-
-#[test]
-fn a_saved_plan_is_refused_when_the_world_has_moved() {
-    crate::drift::saved_plan_is_refused(&cases::okd_cluster());
-}
-
-#[test]
-fn what_was_changed_between_plan_and_step_is_not_overwritten_unseen() {
-    crate::drift::is_seen_before_each_step(&cases::okd_cluster());
-}

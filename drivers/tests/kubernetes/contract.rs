@@ -70,10 +70,13 @@ async fn what_is_set_stays_and_is_set_once() {
     site.joins("worker-0", NodeKind::Worker, 20);
     let driver = site.driver(site.serve(Server::Master(fqdn("master-0"))).await);
     assert!(driver.masters_schedulable(&name()).await.expect("read"));
+    assert!(!driver.ingress_is_restarting(&name()).await.expect("read"));
     for _ in 0..2 {
         driver.set_masters_schedulable(&name(), false).await.expect("set");
         assert!(!driver.masters_schedulable(&name()).await.expect("read"));
         driver.restart_ingress(&name(), "order-7").await.expect("restarted");
+        let is_restarting = site.cluster.ask(|state, now| state.ingress_is_restarting(now));
+        assert_eq!(driver.ingress_is_restarting(&name()).await.expect("read"), is_restarting);
     }
     let writes: Vec<String> = site.writes.entries().into_iter().map(|write| write.command).collect();
     assert_eq!(writes[0], "PATCH schedulers/cluster {\"spec\":{\"mastersSchedulable\":false}}");

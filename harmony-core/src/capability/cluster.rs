@@ -159,6 +159,8 @@ pub trait Cluster: Send + Sync {
     async fn set_masters_schedulable(&self, cluster: &ClusterName, schedulable: bool) -> DeviceResult<()>;
     /// Names of the nodes on which a router runs and is ready, sorted.
     async fn ingress_nodes(&self, cluster: &ClusterName) -> DeviceResult<Vec<String>>;
+    /// Whether a router is still to be started anew, by an order to do so.
+    async fn ingress_is_restarting(&self, cluster: &ClusterName) -> DeviceResult<bool>;
     /// Starts the routers anew, one after the other, wherever pods may be placed now. `token` names the order to do so:
     /// the same again changes nothing.
     async fn restart_ingress(&self, cluster: &ClusterName, token: &str) -> DeviceResult<()>;

@@ -17,6 +17,8 @@ pub struct RouterPod {
     pub node: Option<String>,
     /// Whether it serves.
     pub ready: bool,
+    /// Made since the last order to restart.
+    pub is_new: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -131,6 +133,7 @@ impl ClusterState {
             name: format!("router-default-{:05}", router.number),
             node: router.node.clone(),
             ready: self.serves_on(router),
+            is_new: router.is_new,
         });
         if self.control.on_masters { pods.collect() } else { Vec::new() }
     }
@@ -152,6 +155,11 @@ impl ClusterState {
             self.note(format!("routers: restart by {token}"));
         }
         self.settle();
+    }
+
+    /// Whether a router is still to be made anew.
+    pub fn ingress_is_restarting(&mut self, now: Duration) -> bool {
+        self.routers(now).iter().any(|router| !router.is_new)
     }
 
     /// Names the last order to restart the routers.

@@ -186,6 +186,10 @@ impl Cluster for SimTopology {
         self.read(cluster, "routers", ClusterState::ingress_nodes).await
     }
 
+    async fn ingress_is_restarting(&self, cluster: &ClusterName) -> DeviceResult<bool> {
+        self.read(cluster, "the routers' restart", ClusterState::ingress_is_restarting).await
+    }
+
     async fn restart_ingress(&self, cluster: &ClusterName, token: &str) -> DeviceResult<()> {
         self.change(cluster, format!("restart the routers by {token}"), |state, now| {
             state.restart_ingress(now, token);

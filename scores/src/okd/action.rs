@@ -165,8 +165,6 @@ pub enum OkdAction {
     MoveIngress {
         /// The workers.
         workers: Vec<Hostname>,
-        /// Names the order to do so.
-        token: String,
     },
     /// Waits until the cluster is installed.
     AwaitInstallComplete,

@@ -7,7 +7,7 @@ use harmony_core::boot::OrderState;
 use harmony_core::capability::{CsrState, DhcpServer, InstallStage, PxeServer, RemoteFile};
 use harmony_core::cluster::csr::{CsrDecision, ExpectedNode, decide};
 use harmony_core::cluster::{CsrPolicy, NodeKind};
-use harmony_core::error::{DeviceError, FailureKind, chain};
+use harmony_core::error::{DeviceError, DeviceResult, FailureKind, chain};
 use harmony_core::host::HostId;
 use harmony_core::net::Hostname;
 use harmony_core::score::{ScoreError, StepContext};
@@ -21,6 +21,8 @@ use crate::host_provisioning::{HostProvisioningScore, ProvisioningAction};
 
 /// Between two looks at a cluster.
 const LOOK: Duration = Duration::from_secs(2);
+/// For one change in a cluster.
+const ANSWER: Duration = Duration::from_secs(30);
 /// A step gives up so long before its time is over, so that its error has what was seen last.
 const MARGIN: Duration = Duration::from_secs(6);
 
@@ -55,7 +57,7 @@ pub(super) async fn carry_out<T: OkdSite>(
         A::Wipe { host, serial } => release::carry_out_wipe(scx, host, serial).await,
         A::Admit { awaited, members } => admit(okd, scx, awaited, members).await,
         A::SetSchedulable { schedulable } => Ok(topology.set_masters_schedulable(okd.name(), *schedulable).await?),
-        A::MoveIngress { workers, token } => move_ingress(okd, scx, workers, token).await,
+        A::MoveIngress { workers } => move_ingress(okd, scx, workers).await,
         A::AwaitInstallComplete => await_install_complete(okd, scx).await,
     }
 }
@@ -68,6 +70,19 @@ fn provisioning(okd: &Okd) -> HostProvisioningScore {
 /// Whether a step must say now what it has seen, before its time is over.
 fn is_late<T>(scx: &StepContext<'_, T>) -> bool {
     scx.remaining() < MARGIN
+}
+
+/// Bounds one call of a step that waits for hours: a call that is never answered would take all of its time.
+async fn answered(what: &str, call: impl Future<Output = DeviceResult<()>>) -> DeviceResult<()> {
+    tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| {
+        let why = format!("no answer after {} s", ANSWER.as_secs());
+        Err(DeviceError::new(FailureKind::Unreachable, format!("failed to {what}")).because(why))
+    })
+}
+
+/// Whether the same may succeed once the cluster was looked at again; a request may have been replaced meanwhile.
+fn is_passing(error: &DeviceError) -> bool {
+    error.kind().is_retryable() || error.kind() == FailureKind::Conflict
 }
 
 fn gave_up(what: String, hint: String, lines: Vec<String>) -> ScoreError {
@@ -266,8 +281,14 @@ async fn admit<T: OkdSite>(
                 for request in view.requests.iter().filter(|request| request.state == CsrState::Pending) {
                     match decide(request, &expected, &view.nodes, scx.cx.clock.now()) {
                         CsrDecision::Approve { hostname } if okd.description.csr == CsrPolicy::Approve => {
-                            lines.push(format!("approved {} of {hostname}", request.name));
-                            topology.approve(okd.name(), request).await?;
+                            let what = format!("approve {}", request.name);
+                            let approved = answered(&what, topology.approve(okd.name(), request)).await;
+                            lines.push(match approved {
+                                Ok(()) => format!("approved {} of {hostname}", request.name),
+                                // What became of it, the next look shows: the step outlives many a lost answer.
+                                Err(error) if is_passing(&error) => chain(&error),
+                                Err(error) => return Err(error.into()),
+                            });
                         }
                         CsrDecision::Approve { hostname } => lines.push(format!(
                             "{} of {hostname} is as expected and waits for you: oc adm certificate approve {}",
@@ -316,21 +337,25 @@ async fn expected<T>(okd: &Okd, scx: &StepContext<'_, T>, members: &[Member]) ->
     Ok(members.iter().filter_map(node).collect())
 }
 
-async fn move_ingress<T: OkdSite>(
-    okd: &Okd,
-    scx: &StepContext<'_, T>,
-    workers: &[Hostname],
-    token: &str,
-) -> Result<(), ScoreError> {
+/// Has the routers made anew, unless they are already, by a run that ended meanwhile.
+///
+/// The order to do so is named by where they are: one that left a router behind is followed by another.
+async fn move_ingress<T: OkdSite>(okd: &Okd, scx: &StepContext<'_, T>, workers: &[Hostname]) -> Result<(), ScoreError> {
     let topology = scx.cx.topology;
     await_taint(okd, scx, workers).await?;
-    topology.restart_ingress(okd.name(), token).await?;
     loop {
+        // Asked first: a restart that ends between the two questions leaves no router elsewhere.
+        let is_restarting = topology.ingress_is_restarting(okd.name()).await?;
         let nodes = topology.ingress_nodes(okd.name()).await?;
-        let elsewhere: Vec<&String> =
-            nodes.iter().filter(|name| !workers.iter().any(|worker| worker.as_str() == name.as_str())).collect();
+        let is_worker = |name: &str| workers.iter().any(|worker| worker.as_str() == name);
+        let elsewhere = nodes.iter().map(String::as_str).filter(|name| !is_worker(name));
+        let elsewhere: Vec<&str> = elsewhere.filter_map(|name| name.split('.').next()).collect();
         if !nodes.is_empty() && elsewhere.is_empty() {
             return Ok(());
+        }
+        if !elsewhere.is_empty() && !is_restarting {
+            let token = format!("harmony: from {}", elsewhere.join(" "));
+            answered("restart the routers", topology.restart_ingress(okd.name(), &token)).await?;
         }
         let lines =
             vec![format!("routers run on {}", if nodes.is_empty() { "no node".to_owned() } else { nodes.join(", ") })];

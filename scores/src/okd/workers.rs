@@ -27,7 +27,7 @@ pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreE
     if let Some(key) = schedulable(&mut builder, running, &last) {
         last = vec![key];
     }
-    if let Some(key) = ingress(&mut builder, running, phase, &last) {
+    if let Some(key) = ingress(&mut builder, phase, &last) {
         last = vec![key];
     }
     if running.is_complete {
@@ -95,24 +95,21 @@ fn schedulable(builder: &mut Builder<'_>, running: &Running, after: &[String]) -
 }
 
 /// Routers move to the workers; the load balancer follows in the next plan, by the phase that is seen then.
-///
-/// The order to restart them is named by where they are: one that left a router behind is followed by another.
-fn ingress(builder: &mut Builder<'_>, running: &Running, phase: ClusterPhase, after: &[String]) -> Option<String> {
+fn ingress(builder: &mut Builder<'_>, phase: ClusterPhase, after: &[String]) -> Option<String> {
     let okd = builder.okd;
     let workers = okd.hostnames(NodeKind::Worker);
     let moves = !workers.is_empty() && okd.description.masters_schedulable == MastersSchedulable::UntilWorkers;
     if !moves || phase == ClusterPhase::Settled {
         return None;
     }
-    let places = running.ingress_nodes.iter().filter_map(|name| name.split('.').next()).collect::<Vec<_>>();
     Some(builder.step(Draft {
         what: "ingress".to_owned(),
         target: builder.cluster(),
         sentence: "move the routers from masters to workers".to_owned(),
         changes: vec![Change::Wait { text: "each router to be ready on a worker".to_owned() }],
         after: after.to_vec(),
-        bound: Bound::new(1, okd.limits.ingress_s),
+        bound: Bound::new(3, okd.limits.ingress_s),
         one_shot: false,
-        action: OkdAction::MoveIngress { workers, token: format!("harmony: from {}", places.join(" ")) },
+        action: OkdAction::MoveIngress { workers },
     }))
 }

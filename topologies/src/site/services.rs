@@ -292,6 +292,9 @@ impl Cluster for SiteTopology {
     async fn ingress_nodes(&self, cluster: &ClusterName) -> DeviceResult<Vec<String>> {
         self.services.cluster.ingress_nodes(cluster).await
     }
+    async fn ingress_is_restarting(&self, cluster: &ClusterName) -> DeviceResult<bool> {
+        self.services.cluster.ingress_is_restarting(cluster).await
+    }
     async fn restart_ingress(&self, cluster: &ClusterName, token: &str) -> DeviceResult<()> {
         self.services.cluster.restart_ingress(cluster, token).await
     }

@@ -229,6 +229,13 @@ impl Cluster for Kubernetes {
         Ok(nodes)
     }
 
+    async fn ingress_is_restarting(&self, cluster: &ClusterName) -> DeviceResult<bool> {
+        let asking = self.api(cluster, "failed to read whether the routers restart").await?;
+        let routers = asking.api.get::<Deployment>(Some(INGRESS), ROUTERS).await;
+        // While nobody has made them, there are none to be made anew.
+        Ok(routers.map_err(|error| asking.failed(error))?.as_ref().is_some_and(objects::is_rolling_out))
+    }
+
     async fn restart_ingress(&self, cluster: &ClusterName, token: &str) -> DeviceResult<()> {
         let asking = self.api(cluster, "failed to restart the routers").await?;
         let failed = |error| asking.failed(error);

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use harmony_core::capability::{Node, Operator, Pool};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::{Node as KubernetesNode, Pod, Taint};
 use serde::Deserialize;
 
@@ -179,11 +180,37 @@ pub(super) fn is_available(found: &Conditions) -> bool {
     found.state("Available") == Some(true)
 }
 
+/// Whether pods of an older template are there, or the order to make them anew was not seen yet. Source: kubectl
+/// `pkg/polymorphichelpers/rollout_status.go`.
+pub(super) fn is_rolling_out(found: &Deployment) -> bool {
+    let status = found.status.as_ref();
+    let is_unseen = found.metadata.generation > status.and_then(|status| status.observed_generation);
+    let count = |of: fn(&DeploymentStatus) -> Option<i32>| status.and_then(of).unwrap_or_default();
+    let wanted = found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let updated = count(|status| status.updated_replicas);
+    is_unseen || updated < wanted || count(|status| status.replicas) > updated
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_deployment_rolls_out_until_no_older_pod_is_left() {
+        let is = |seen: i64, status: serde_json::Value| {
+            let mut object = json!({"metadata": {"generation": 4}, "spec": {
+                "replicas": 2, "selector": {}, "template": {}}, "status": status});
+            object["status"]["observedGeneration"] = json!(seen);
+            is_rolling_out(&serde_json::from_value(object).expect("a deployment"))
+        };
+        let over = json!({"replicas": 2, "updatedReplicas": 2});
+        assert!(!is(4, over.clone()));
+        assert!(is(3, over), "its controller has not seen the order");
+        assert!(is(4, json!({"replicas": 2, "updatedReplicas": 1})));
+        assert!(is(4, json!({"replicas": 3, "updatedReplicas": 2})), "an old one is left");
+    }
 
     #[test]
     fn a_node_as_a_cluster_tells_of_it() {

@@ -58,7 +58,10 @@ pub(super) fn all(resource: Resource, state: &mut ClusterState, now: Duration, s
             let ready = routers.iter().filter(|router| router.ready).count();
             let template = json!({"metadata": {"annotations": annotations, "labels": {ROUTER_LABEL: "default"}}});
             let spec = json!({"replicas": routers.len(), "template": template});
-            let status = json!({"replicas": routers.len(), "readyReplicas": ready, "availableReplicas": ready});
+            let updated = routers.iter().filter(|router| router.is_new).count();
+            let status = json!({
+                "replicas": routers.len(), "readyReplicas": ready, "availableReplicas": ready, "updatedReplicas": updated,
+            });
             vec![maker.object(ROUTERS, json!({"spec": spec, "status": status}))]
         }
     }
