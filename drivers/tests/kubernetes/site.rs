@@ -13,8 +13,8 @@ use harmony_core::cluster::{ClusterName, NodeKind};
 use harmony_core::secret::Secret;
 use harmony_drivers::WriteLog;
 use harmony_drivers::cluster::kubernetes::{ApiAddress, ClusterFiles, Kubernetes, KubernetesSpec};
-use harmony_sim::cluster::{ClusterSpec, ClusterState, ClusterTiming, Kubelet, Server};
 use harmony_sim::Speed;
+use harmony_sim::cluster::{ClusterSpec, ClusterState, ClusterTiming, Kubelet, Server};
 use harmony_sim::wire::https::Certificate;
 use harmony_sim::wire::kubernetes::{
     KeyPairPem, KubernetesApi, OwnCluster, serve_api, serve_machine_config, serving_certificate,

@@ -64,9 +64,7 @@ impl Life {
                 link,
                 authorized_keys: config.authorized_keys(),
                 first_boot: None,
-                member: config
-                    .node()
-                    .and_then(|kind| state.member(kind, &config.brought(clocks), now)),
+                member: config.node().and_then(|kind| state.member(kind, &config.brought(clocks), now)),
                 pivots: config.pivots(),
                 ..system
             };

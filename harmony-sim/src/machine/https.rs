@@ -21,11 +21,7 @@ const ACCEPT: &str = "application/vnd.coreos.ignition+json;version=3.5.0, */*;q=
 
 impl Life {
     /// Asks a machine of the cluster. What does not pass takes as long to fail as with the real client.
-    pub(super) async fn https(
-        &self,
-        patience: Duration,
-        get: &HttpsGet<'_>,
-    ) -> Result<(StatusCode, Bytes), String> {
+    pub(super) async fn https(&self, patience: Duration, get: &HttpsGet<'_>) -> Result<(StatusCode, Bytes), String> {
         let now = self.world.now();
         let is_reachable = self.world.with(|state| state.is_reachable(self.id, now));
         let outcome = match is_reachable {

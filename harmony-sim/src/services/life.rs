@@ -18,12 +18,7 @@ use crate::world::{Shared, State, World};
 impl State {
     /// The member that a system is which brings this, of a cluster that the world's installer made; or of one that another
     /// installer made, which is known from what that laid on its bootstrap. None if there is no such.
-    pub(crate) fn member(
-        &mut self,
-        kind: NodeKind,
-        brought: &Brought,
-        now: Duration,
-    ) -> Option<Member> {
+    pub(crate) fn member(&mut self, kind: NodeKind, brought: &Brought, now: Duration) -> Option<Member> {
         if kind == NodeKind::Bootstrap && self.services.installer.of_authority(&brought.authorities).is_none() {
             self.adopt(brought, now);
         }

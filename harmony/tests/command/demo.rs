@@ -97,7 +97,8 @@ fn seven_unknown_hosts_become_bonded_nodes_and_plan_files_and_journal_are_left()
 #[test]
 fn two_demos_run_at_once_and_a_fault_does_not_keep_one_from_its_end() {
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let faulty = demo(folders[0].path(), &["--no-cluster", "--hosts", "2", "--seed", "3", "--fault", "sticky-boot-device"]);
+    let faulty =
+        demo(folders[0].path(), &["--no-cluster", "--hosts", "2", "--seed", "3", "--fault", "sticky-boot-device"]);
     let other = demo(folders[1].path(), &["--no-cluster", "--hosts", "2", "--seed", "4"]);
     for child in [faulty, other] {
         assert_through(&records(&child.wait_with_output().expect("ends")), 2, &HOSTS_ALONE);

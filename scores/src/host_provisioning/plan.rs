@@ -8,6 +8,7 @@ mod install;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use harmony_core::boot::{Order, OrderId};
 use harmony_core::capability::{LoginStage, Reservation};
@@ -47,7 +48,9 @@ struct Site<'a> {
 pub(crate) fn plan(score: &HostProvisioningScore, seen: &Observed) -> Result<Plan<ProvisioningAction>, ScoreError> {
     let mut plan = Plan::default();
     let assigned = assignments(score, seen, &mut plan);
-    let mut free = seen.free_addresses();
+    // What one host is promised, no other is given.
+    let promised: BTreeSet<IpAddr> = score.nodes.values().filter_map(|setup| setup.address).collect();
+    let mut free = seen.free_addresses().filter(|address| !promised.contains(address));
     let site = Site {
         score,
         seen,

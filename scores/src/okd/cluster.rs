@@ -1,7 +1,7 @@
 //! What all Scores of one cluster share: its description, read once, and what follows from it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use harmony_core::boot::{Addressing, LinkPlan};
@@ -227,6 +227,13 @@ impl Okd {
         }
     }
 
+    /// Addresses that the description gives away itself: of roles and endpoints. No other host is given them.
+    pub(super) fn said_addresses(&self) -> BTreeSet<IpAddr> {
+        let endpoints = &self.description.endpoints;
+        let plans = self.description.roles.values().filter_map(|entry| entry.address);
+        plans.chain([endpoints.api, endpoints.internal(), endpoints.ingress]).collect()
+    }
+
     /// The hosts of a kind whose addresses are known.
     pub(super) fn members(&self, kind: NodeKind, addresses: &BTreeMap<Role, IpAddr>) -> Vec<Member> {
         let member =
@@ -236,5 +243,26 @@ impl Okd {
 
     pub(super) fn hostnames(&self, kind: NodeKind) -> Vec<Hostname> {
         self.of_kind(kind).map(|plan| plan.hostname.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use harmony_core::cluster::{Endpoints, RoleEntry};
+
+    use super::*;
+    use crate::OkdInstallationScore;
+
+    #[test]
+    fn no_host_is_given_an_address_that_the_description_gives_away() {
+        let [api, ingress, master] = ["10.0.0.2", "10.0.0.3", "10.0.0.10"].map(|text| text.parse().expect("one"));
+        let endpoints = Endpoints { api, api_int: None, ingress };
+        let roles = ["bootstrap", "master-0"].map(|role| role.parse::<Role>().expect("a role"));
+        let names = ("ocp4".parse().expect("a name"), "example.com".parse().expect("a domain"));
+        let machines = "10.0.0.0/24".parse().expect("a network");
+        let mut description = ClusterDescription::new(names.0, names.1, machines, endpoints, roles.clone());
+        description.roles.insert(roles[1].clone(), RoleEntry { address: Some(master), ..RoleEntry::default() });
+        let okd = OkdInstallationScore::new(description).expect("a cluster").0;
+        assert_eq!(okd.said_addresses(), BTreeSet::from([api, ingress, master]));
     }
 }

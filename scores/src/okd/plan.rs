@@ -117,7 +117,8 @@ impl<'a> Builder<'a> {
     /// An address for each role that has a host and none yet, kept by its reservation.
     pub(super) fn reserve(&mut self) -> Vec<String> {
         let (okd, seen) = (self.okd, self.seen);
-        let mut free = seen.hosts.free_addresses();
+        let said = okd.said_addresses();
+        let mut free = seen.hosts.free_addresses().filter(|address| !said.contains(address));
         let mut keys = Vec::new();
         for plan in &okd.plans {
             if seen.address(okd, &plan.role).is_some() && seen.hosts.reservation_of(&plan.hostname).is_some() {

@@ -126,7 +126,9 @@ async fn await_serving<T: OkdSite>(okd: &Okd, scx: &StepContext<'_, T>, bootstra
                      ssh core@{} journalctl -b -u node-image-pull.service -u release-image.service -u bootkube.service",
                     bootstrap.address
                 ),
-                _ => "correct these records, or wait until caches have forgotten the old ones; then run again".to_owned(),
+                _ => {
+                    "correct these records, or wait until caches have forgotten the old ones; then run again".to_owned()
+                }
             };
             lines.extend(misled);
             return Err(gave_up(what, hint, lines));

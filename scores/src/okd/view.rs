@@ -80,11 +80,7 @@ pub(super) struct Serving {
 
 /// Asks API and machine config server whether others can join. That one is refused there is no error of whoever looks:
 /// it may pass, and if it does not, it is what has kept the bootstrap from serving.
-pub(super) async fn serving<T: Cluster>(
-    topology: &T,
-    cluster: &ClusterName,
-    server: IpAddr,
-) -> DeviceResult<Serving> {
+pub(super) async fn serving<T: Cluster>(topology: &T, cluster: &ClusterName, server: IpAddr) -> DeviceResult<Serving> {
     let (api, api_line) = match topology.api_is_ready(cluster).await {
         Ok(true) => (true, "API: ready".to_owned()),
         Ok(false) => (false, "API: answers, and is not ready yet".to_owned()),

@@ -60,7 +60,8 @@ fn address(file: &SiteFile, back: u32) -> IpAddr {
 pub(super) fn describe(file: &SiteFile, masters: u16, workers: u16) -> Result<ClusterDescription, Failure> {
     let numbered = |kind: &'static str, count: u16| (0..count).map(move |number| format!("{kind}-{number}"));
     let roles = ["bootstrap".to_owned()].into_iter().chain(numbered("master", masters));
-    let roles: Vec<Role> = roles.chain(numbered("worker", workers)).map(|role| role.parse()).collect::<Result<_, _>>()?;
+    let roles: Vec<Role> =
+        roles.chain(numbered("worker", workers)).map(|role| role.parse()).collect::<Result<_, _>>()?;
     let endpoints = Endpoints { api: address(file, API), api_int: None, ingress: address(file, INGRESS) };
     let machines = file.network.cidr.trunc().into();
     Ok(ClusterDescription::new("ocp4".parse()?, "example.com".parse()?, machines, endpoints, roles))

@@ -69,7 +69,9 @@ pub(super) async fn ask(
                  the bootstrap, release its host (harmony host unassign HOST), and begin again"
                     .to_owned()
             } else {
-                format!("whatever answers at {server} is not of cluster `{cluster}`: machines that ask it will not start")
+                format!(
+                    "whatever answers at {server} is not of cluster `{cluster}`: machines that ask it will not start"
+                )
             };
             return Err(error(FailureKind::Rejected).because(why).hint(hint));
         }

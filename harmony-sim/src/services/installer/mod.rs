@@ -230,7 +230,14 @@ impl State {
             timing: self.services.cluster_timing,
         };
         let base_domain = config.base_domain.to_string();
-        Generation { artefacts, base_domain, authority: authority.to_vec(), pools, state: ClusterState::new(spec), keys: None }
+        Generation {
+            artefacts,
+            base_domain,
+            authority: authority.to_vec(),
+            pools,
+            state: ClusterState::new(spec),
+            keys: None,
+        }
     }
 
     fn keep(&mut self, made: Made, now: std::time::Duration) -> Artefacts {
