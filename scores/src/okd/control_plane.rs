@@ -20,6 +20,10 @@ pub(super) fn plan(okd: &Okd, seen: &Observed) -> Result<Plan<OkdAction>, ScoreE
         builder.wait_for("bootstrap", "the bootstrap to serve masters", None);
         return Ok(builder.plan);
     }
+    // A worker that was added to the description since has no address yet: names and services cannot be said without.
+    if !builder.reserve().is_empty() {
+        return Ok(builder.plan);
+    }
     let complete = okd.bootstrap_key(made.generation);
     // No port of a master is touched before the control plane runs by itself: until then etcd has nothing to spare.
     let mut before = if seen.is_marked { Vec::new() } else { vec![complete.clone()] };
