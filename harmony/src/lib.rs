@@ -38,9 +38,10 @@ pub use summary::{FirstAnswers, first_answers, summary};
 /// What a program of a user needs.
 pub mod prelude {
     pub use harmony_core::boot::LacpRate;
-    pub use harmony_core::capability::{ProvisioningNetwork, Topology};
+    pub use harmony_core::capability::{PortMode, ProvisioningNetwork, Topology};
     pub use harmony_core::cluster::{Bond, BondPolicy, ClusterDescription, RoleEntry};
     pub use harmony_core::host::Role;
+    pub use harmony_core::net::VlanId;
     pub use harmony_core::score::AnyScore;
     pub use harmony_inventory::Inventory;
     pub use harmony_scores::{HostProvisioningScore, InventoryScore, OkdInstallationScore, SwitchAutomationScore};

@@ -22,7 +22,7 @@ fn okd_cluster() {
 #[test]
 fn inventory_only() {
     let text = run(env!("CARGO_BIN_EXE_inventory_only"), &["apply", "--yes"]);
-    assert!(text.contains("InventoryScore: converged") && !text.contains("ERASE"), "{text}");
+    assert!(text.contains("Inventory: converged") && !text.contains("ERASE"), "{text}");
 }
 
 #[test]

@@ -9,7 +9,11 @@ use std::process::ExitCode;
 use harmony::prelude::*;
 
 fn main() -> ExitCode {
-    harmony::in_simulation(WorldSpec::mixed_rack(3, 2), async |rack| {
+    // Somebody has left the ports in another VLAN.
+    let Ok(vlan) = VlanId::try_from(99) else { return ExitCode::FAILURE };
+    let mut rack = WorldSpec::mixed_rack(3, 2);
+    rack.switches[0].ports.iter_mut().for_each(|port| port.mode = Some(PortMode::Access { vlan }));
+    harmony::in_simulation(rack, async |rack| {
         let (inventory, site) = rack.open_site()?;
         let vlan = site.network().vlan;
         // Every port that the site file calls a host's; or name them: `["tor/Gi1/0/1".parse()?]`.
