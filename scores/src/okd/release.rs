@@ -95,19 +95,18 @@ fn release(builder: &mut Builder<'_>, host: &Host, order: &Order, after: &[Strin
 fn wipe(builder: &mut Builder<'_>, host: &Host, order: &Order, mut after: Vec<String>) {
     let Some(restart) = restart_key(builder.okd, &builder.seen.hosts.orders) else { return };
     if host.lifecycle != Lifecycle::Wiped && !builder.seen.is_restarted {
-        let Some(bmc) = host.bmc.clone() else {
-            let hint = "it has no BMC in the site file: let it boot from the network by hand, then wipe its disk there";
-            return builder.wait_for("bootstrap-host", format!("{} to be restarted by hand", host.label()), Some(hint));
-        };
         situate(builder, host);
         after.extend(access(builder, host, &after));
-        let method = BootMethod::Bmc { bmc, firmware: host.firmware };
-        let action = OkdAction::Host { action: ProvisioningAction::Boot { order: order.id.clone(), method } };
-        let sentence = format!("restart {} into the inventory environment", host.name);
-        let mut step = step(restart.clone(), host, sentence, after, Bound::new(3, 180), action);
-        (step.one_shot, step.effects) = (true, vec![Effect::NetworkBoot { host: host.id.clone() }]);
-        builder.plan.steps.push(step);
-        after = vec![restart];
+        // One without a BMC is restarted by a person: the wipe waits for that, and says so when its time is over.
+        if let Some(bmc) = host.bmc.clone() {
+            let method = BootMethod::Bmc { bmc, firmware: host.firmware };
+            let action = OkdAction::Host { action: ProvisioningAction::Boot { order: order.id.clone(), method } };
+            let sentence = format!("restart {} into the inventory environment", host.name);
+            let mut step = step(restart.clone(), host, sentence, after, Bound::new(3, 180), action);
+            (step.one_shot, step.effects) = (true, vec![Effect::NetworkBoot { host: host.id.clone() }]);
+            builder.plan.steps.push(step);
+            after = vec![restart];
+        }
     }
     let serial = order.disk_serial.clone();
     let contents = format!("{} of {}, as order {} wrote it", order.role, builder.okd.name(), order.id);

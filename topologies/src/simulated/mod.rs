@@ -2,8 +2,9 @@
 //! machines, switches and BMCs are `harmony-sim`'s.
 //!
 //! Clusters are made by whatever program speaks as `openshift-install`; their API and machine config servers answer on
-//! the machines that were installed. Needs no root, no hardware and no network, and may run beside others of its kind. DHCP is the one service
-//! that loopback cannot carry: there the world's own server stands in (`driver = "program"`), as do its DNS server and load balancer.
+//! the machines that were installed. Needs no root, no hardware and no network, and may run beside others of its
+//! kind. DHCP is the one service that loopback cannot carry: there the world's own server stands in
+//! (`driver = "program"`), as do its DNS server and load balancer.
 //! Read next: `site_file` for what the drivers are told, `harmony_sim::wire` for who answers.
 
 mod cluster;
