@@ -24,6 +24,7 @@ pub mod ipxe;
 mod lacp;
 mod machine;
 mod network;
+pub mod node;
 pub mod openshift_install;
 mod pace;
 mod racks;

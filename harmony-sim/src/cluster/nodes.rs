@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use harmony_core::capability::{Node, Pool};
 use harmony_core::cluster::NodeKind;
+use serde::{Deserialize, Serialize};
 
 use super::ClusterState;
 use super::clockwork::Change;
 use super::faults::ClusterFault;
 
 /// The kubelet of a system that was just installed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Kubelet {
     /// The machine's name in full: the node's.
     pub fqdn: String,

@@ -13,6 +13,7 @@ use super::clockwork::Change;
 use super::control::Bootstrap;
 use super::faults::Foreign;
 use super::{ClusterRule, ClusterState};
+use crate::random::Random;
 
 /// Who asks for a kubelet's first certificate.
 const NODE_BOOTSTRAPPER: &str = "system:serviceaccount:openshift-machine-config-operator:node-bootstrapper";
@@ -96,8 +97,13 @@ impl ClusterState {
     }
 
     fn request(&mut self, mut content: CertificateRequest, pem: Option<String>, by: Option<(String, u32)>) -> String {
+        // Its letters depend on who asks for what alone, not on who asked before: whoever hears of two in the other order
+        // knows both by the same names.
+        let maker = by.as_ref().map_or(0, |(_, life)| *life);
+        let mut random =
+            Random::new(self.spec.seed, &format!("{} {} {maker}", content.signer, content.common_name));
         let name = loop {
-            let letters: String = (0..5).map(|_| char::from(ALPHABET[self.random.pick(ALPHABET.len())])).collect();
+            let letters: String = (0..5).map(|_| char::from(ALPHABET[random.pick(ALPHABET.len())])).collect();
             let name = format!("csr-{letters}");
             if !self.requests.contains_key(&name) {
                 break name;

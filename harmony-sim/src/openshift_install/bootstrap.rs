@@ -1,6 +1,7 @@
 //! The Ignition files: `bootstrap.ign` with everything that starts a cluster, and the pointers of masters and workers.
 //!
-//! Paths, modes and units are the recorded ones; scripts and programs are as long as the real ones, and empty of sense.
+//! Paths, modes and units are the recorded ones; scripts and programs are as long as the real ones, and empty of sense: but
+//! for the kubelet, where a program is named that machines are to run in its place.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -62,6 +63,27 @@ const IN_KUBECONFIGS: [&str; 2] = ["admin-kubeconfig-client", "kubelet-bootstrap
 /// Length of a script, in bytes.
 const SCRIPT_BYTES: usize = 6 << 10;
 
+/// The unit that runs that program.
+pub(crate) const KUBELET_UNIT: &str = "[Unit]\nDescription=Kubernetes Kubelet, simulated\nWants=network-online.target\nAfter=network-online.target\n[Service]\nExecStart=/usr/local/bin/kubelet.sh\nRestart=always\nRestartSec=2\n[Install]\nWantedBy=multi-user.target\n";
+
+/// Fetches the program by its digest, as a kubelet does with images, and becomes it.
+fn kubelet_script((url, digest): &(String, String)) -> String {
+    format!(
+        r#"#!/usr/bin/env bash
+# kubelet.sh, of a simulated release: its one image is a program.
+set -u
+program=/var/lib/harmony-sim/simulated-node
+check() {{ echo '{digest}  '"$1" | sha256sum --status -c; }}
+mkdir -p "${{program%/*}}"
+until [ -x "$program" ] && check "$program"; do
+  curl -fsS --max-time 600 -o "$program.new" '{url}' && check "$program.new" &&
+    chmod 755 "$program.new" && mv -f "$program.new" "$program" || sleep 2
+done
+exec "$program"
+"#
+    )
+}
+
 fn data(text: &str) -> Value {
     json!({ "source": format!("data:text/plain;charset=utf-8;base64,{}", STANDARD.encode(text)) })
 }
@@ -82,7 +104,7 @@ fn script(name: &str) -> String {
 }
 
 /// `bootstrap.ign`, with the manifests of both folders in it.
-pub(super) fn config(state: &State, common: &Files, openshift: &Files) -> String {
+pub(super) fn config(state: &State, common: &Files, openshift: &Files, node: Option<&(String, String)>) -> String {
     let pem = |name: &str| state.pem.get(name).map(String::as_str).unwrap_or_default();
     let mut files = vec![json!({ "overwrite": false, "path": "/etc/motd", "user": { "name": "root" }, "mode": 0o644,
         "append": [data("This is the bootstrap node; it will be destroyed when the master is fully up.\n")] })];
@@ -95,7 +117,11 @@ pub(super) fn config(state: &State, common: &Files, openshift: &Files) -> String
         files.push(file(path, mode, text));
     }
     for name in SCRIPTS {
-        files.push(file(&format!("/usr/local/bin/{name}"), 0o555, &script(name)));
+        let text = match node {
+            Some(node) if name == "kubelet.sh" => kubelet_script(node),
+            _ => script(name),
+        };
+        files.push(file(&format!("/usr/local/bin/{name}"), 0o555, &text));
     }
     for (folder, manifests) in [("manifests", common), ("openshift", openshift)] {
         for (name, text) in manifests {
@@ -113,10 +139,12 @@ pub(super) fn config(state: &State, common: &Files, openshift: &Files) -> String
         let mode = if name == "root-ca.crt" { 0o644 } else { 0o600 };
         files.push(file(&format!("/opt/openshift/tls/{name}"), mode, pem(name)));
     }
-    let units: Vec<Value> = UNITS
-        .iter()
-        .map(|(name, enabled)| json!({ "name": name, "enabled": enabled, "contents": format!("[Unit]\nDescription={name}\n[Service]\nExecStart=/usr/bin/true\n[Install]\nWantedBy=multi-user.target\n") }))
-        .collect();
+    let contents = |name: &str| match node {
+        Some(_) if name == "kubelet.service" => KUBELET_UNIT.to_owned(),
+        _ => format!("[Unit]\nDescription={name}\n[Service]\nExecStart=/usr/bin/true\n[Install]\nWantedBy=multi-user.target\n"),
+    };
+    let units = UNITS.iter().map(|(name, enabled)| json!({ "name": name, "enabled": enabled, "contents": contents(name) }));
+    let units: Vec<Value> = units.collect();
     let user = json!({ "name": "core", "sshAuthorizedKeys": [state.config.ssh_key] });
     json!({ "ignition": { "version": VERSION }, "passwd": { "users": [user] }, "storage": { "files": files }, "systemd": { "units": units } })
         .to_string()

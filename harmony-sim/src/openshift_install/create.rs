@@ -162,7 +162,7 @@ pub(super) fn ignition_configs(dir: &Path, settings: &Settings, log: &Log) -> Re
         }
     };
     let mut files = [
-        ("bootstrap.ign", bootstrap::config(&state, &common, &openshift)),
+        ("bootstrap.ign", bootstrap::config(&state, &common, &openshift, settings.node.as_ref())),
         ("master.ign", bootstrap::pointer(&state, "master")),
         ("worker.ign", bootstrap::pointer(&state, "worker")),
     ];

@@ -24,8 +24,9 @@ use std::process::ExitCode;
 
 use log::{Level, Log};
 use settings::Settings;
+pub(crate) use bootstrap::KUBELET_UNIT;
 pub use settings::{
-    ADDRESS_VARIABLE, FAULT_VARIABLE, LIMIT_VARIABLE, MADE_AGO_VARIABLE, POLL_VARIABLE, STREAM_VARIABLE, VERSION,
+    ADDRESS_VARIABLE, FAULT_VARIABLE, LIMIT_VARIABLE, MADE_AGO_VARIABLE, NODE_VARIABLE, POLL_VARIABLE, STREAM_VARIABLE, VERSION,
     VERSION_VARIABLE,
 };
 pub use stream::{BootFile, stream_metadata};

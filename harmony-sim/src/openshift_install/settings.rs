@@ -15,6 +15,9 @@ pub const FAULT_VARIABLE: &str = "OPENSHIFT_INSTALL_SIM_FAULT";
 pub const LIMIT_VARIABLE: &str = "OPENSHIFT_INSTALL_SIM_LIMIT";
 /// How many seconds ago the certificates were made, for ones that have expired or are about to.
 pub const MADE_AGO_VARIABLE: &str = "OPENSHIFT_INSTALL_SIM_MADE_AGO";
+/// The program that machines run in the kubelet's place, by URL and digest: `http://…/simulated-node@sha256:…`. Without it,
+/// nothing runs on machines that are installed.
+pub const NODE_VARIABLE: &str = "OPENSHIFT_INSTALL_SIM_NODE";
 /// Time between two looks at the API, in milliseconds.
 pub const POLL_VARIABLE: &str = "OPENSHIFT_INSTALL_SIM_POLL";
 /// File with the stream metadata that is printed; [`super::stream_metadata`] makes its text.
@@ -64,6 +67,7 @@ pub(super) struct Settings {
     pub(super) poll: Duration,
     pub(super) made_ago: Duration,
     pub(super) stream: Option<PathBuf>,
+    pub(super) node: Option<(String, String)>,
     pub(super) fault: Option<Fault>,
 }
 
@@ -87,9 +91,18 @@ impl Settings {
             poll: Duration::from_millis(poll.unwrap_or(500)),
             made_ago: seconds(MADE_AGO_VARIABLE).unwrap_or_default(),
             stream: variable(STREAM_VARIABLE).map(PathBuf::from),
+            node: variable(NODE_VARIABLE).and_then(|text| by_digest(&text)),
             fault: variable(FAULT_VARIABLE).and_then(|name| name.parse().ok()),
         }
     }
+}
+
+/// URL and digest of `URL@sha256:HEX`.
+fn by_digest(text: &str) -> Option<(String, String)> {
+    let (url, digest) = text.rsplit_once("@sha256:")?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/%".contains(c);
+    let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    (url.chars().all(is_plain) && is_digest).then(|| (url.to_owned(), digest.to_owned()))
 }
 
 #[cfg(test)]
@@ -103,10 +116,12 @@ mod tests {
             LIMIT_VARIABLE => Some("1.5".to_owned()),
             FAULT_VARIABLE => Some("garbage".to_owned()),
             MADE_AGO_VARIABLE => Some("-1".to_owned()),
+            NODE_VARIABLE => Some("http://10.10.0.1/$(reboot)@sha256:00".to_owned()),
             _ => None,
         });
         assert_eq!(settings.address, Some(("127.0.0.1".parse().expect("valid"), Some(7443))));
         assert_eq!((settings.limit, settings.made_ago), (Some(Duration::from_millis(1500)), Duration::ZERO));
+        assert_eq!(settings.node, None);
         assert_eq!((settings.fault, settings.version.as_str()), (Some(Fault::Garbage), VERSION));
         let bare = Settings::new(|name| (name == ADDRESS_VARIABLE).then(|| "::1".to_owned()));
         assert_eq!(bare.address, Some(("::1".parse().expect("valid"), None)));

@@ -31,6 +31,8 @@ pub(crate) use connect::{API, HttpsGet, MACHINE_CONFIG, NoReply};
 pub(crate) use files::SharedFiles;
 pub use life::WorldCluster;
 
+pub(crate) use installer::bootstrap_pools;
+
 use balancer::Balancer;
 use dns::Dns;
 use installer::Installer;

@@ -1,10 +1,11 @@
-//! The little of an HTTPS client that simulated programs need: one GET over a connection that is there already.
+//! The little of an HTTPS client that simulated programs need: one request over a connection that is there already.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -45,12 +46,35 @@ pub(crate) async fn get(
     path: &str,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Bytes), String> {
+    send(stream, tls, (host, port), Request::get(path), headers, Bytes::new()).await
+}
+
+/// Tells whoever is at the other end, who must be `host`, something at a path.
+pub(crate) async fn post(
+    stream: TcpStream,
+    tls: &TlsConnector,
+    (host, port): (&str, u16),
+    path: &str,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Bytes), String> {
+    send(stream, tls, (host, port), Request::post(path), headers, body).await
+}
+
+async fn send(
+    stream: TcpStream,
+    tls: &TlsConnector,
+    (host, port): (&str, u16),
+    request: Builder,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Bytes), String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
     let stream = tls.connect(name, stream).await.map_err(|error| format!("tls: {error}"))?;
     let failed = |error: hyper::Error| error.to_string();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let request = Request::get(path).header(header::HOST, format!("{host}:{port}"));
-    let mut request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    let request = request.header(header::HOST, format!("{host}:{port}"));
+    let mut request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
     request.headers_mut().extend(headers);
     let answer = async {
         let response = sender.send_request(request).await.map_err(failed)?;

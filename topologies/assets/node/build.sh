@@ -17,20 +17,22 @@ for folder in doc man locale info lintian i18n zoneinfo bash-completion; do
   excludes="$excludes --dpkgopt=path-exclude=/usr/share/$folder/*"
 done
 mmdebstrap --quiet --mode=root --variant=essential --format=directory \
-  --include=usr-is-merged,systemd,systemd-sysv,udev,dbus,network-manager,openssh-server,libnss-myhostname,sudo,jq,iproute2,kmod \
+  --include=usr-is-merged,systemd,systemd-sysv,udev,dbus,network-manager,openssh-server,libnss-myhostname,sudo,jq,curl,iproute2,kmod \
   --aptopt=apt.conf --aptopt='Apt::Install-Recommends "false"' $excludes \
   "$codename" root $sources
 
 cp -r "$kernel/lib/modules" root/usr/lib/
 
 install -D -m 755 "$assets/harmony-ignition" root/usr/lib/harmony/harmony-ignition
-install -m 644 "$assets/ignition.jq" root/usr/lib/harmony/ignition.jq
-install -m 644 "$assets/harmony-ignition.service" "$assets/harmony-host-keys.service" root/etc/systemd/system/
+install -m 644 "$assets/ignition.jq" "$assets/ignition-faults.jq" "$assets/ignition-tar.jq" root/usr/lib/harmony/
+install -m 644 "$assets/harmony-ignition.service" "$assets/harmony-ignition-fetch.service" \
+  "$assets/harmony-host-keys.service" root/etc/systemd/system/
 install -D -m 644 "$assets/98-bond-inherit-mac.link" root/etc/systemd/network/98-bond-inherit-mac.link
 install -D -m 644 "$assets/network-manager.conf" root/etc/NetworkManager/conf.d/harmony.conf
 install -D -m 644 "$assets/sshd.conf" root/etc/ssh/sshd_config.d/harmony.conf
 : >root/etc/fstab # the initramfs mounts the root; nothing else is needed
-rm -f root/etc/hostname root/etc/machine-id
+# Names are asked of the servers that DHCP names: NetworkManager writes that file. Ours would be the build host's.
+rm -f root/etc/hostname root/etc/machine-id root/etc/resolv.conf
 : >root/etc/machine-id
 printf '127.0.0.1 localhost\n::1 localhost\n' >root/etc/hosts
 mkdir -p root/etc/systemd/system.conf.d root/etc/systemd/journald.conf.d
@@ -41,7 +43,8 @@ chroot root useradd -m -s /bin/bash core
 chroot root usermod -p '*' core # no password, and not "locked" either: sshd refuses those
 printf 'core ALL=(ALL) NOPASSWD: ALL\n' >root/etc/sudoers.d/core
 chmod 440 root/etc/sudoers.d/core
-chroot root systemctl --quiet enable harmony-ignition.service harmony-host-keys.service NetworkManager.service ssh.service
+chroot root systemctl --quiet enable harmony-ignition.service harmony-ignition-fetch.service \
+  harmony-host-keys.service NetworkManager.service ssh.service
 chroot root systemctl --quiet set-default multi-user.target
 grep -v '^#' "$assets/masked.list" | xargs chroot root systemctl --quiet mask
 rm -f root/usr/lib/systemd/system-generators/*
@@ -86,8 +89,8 @@ mcopy -i boot.fat BOOTX64.EFI ::/EFI/BOOT/
 mcopy -i boot.fat "$kernel/vmlinuz" initrd.img "$assets/syslinux.cfg" "$assets/grub.cfg" ::/
 syslinux --install boot.fat
 
-# Root filesystem: its contents and some room; the disk's rest stays unused.
-root_mib=$(($(du -sm root | cut -f1) * 11 / 10 + 32))
+# Root filesystem: its contents, and room for programs that are fetched later; the disk's rest stays unused.
+root_mib=$(($(du -sm root | cut -f1) * 11 / 10 + 128))
 truncate -s "${root_mib}M" root.ext4
 mke2fs -q -t ext4 -O ^has_journal,^metadata_csum -E lazy_itable_init=1 -L harmony-root -d root root.ext4
 

@@ -272,9 +272,10 @@ fn mutate(mut request: CertificateRequest, mutation: &Mutation) -> CertificateRe
         Mutation::Address(address) => request.addresses.push(address),
         Mutation::Other(text) => request.others.push(text),
         Mutation::Usage(text) => request.usages.push(text),
-        Mutation::NoUsage(at) => {
-            request.usages.remove(at % request.usages.len());
+        Mutation::NoUsage(at) if at < request.usages.len() => {
+            request.usages.remove(at);
         }
+        Mutation::NoUsage(_) => request.usages.clear(),
         Mutation::State(denied) => request.state = if denied { CsrState::Denied } else { CsrState::Approved },
     }
     request

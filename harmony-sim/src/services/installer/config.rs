@@ -9,10 +9,10 @@ use serde_json::Value;
 
 /// What of an `install-config.yaml` matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct InstallConfig {
-    pub(super) name: ClusterName,
-    pub(super) base_domain: Hostname,
-    pub(super) masters: usize,
+pub(crate) struct InstallConfig {
+    pub(crate) name: ClusterName,
+    pub(crate) base_domain: Hostname,
+    pub(crate) masters: usize,
     pub(super) ssh_key: String,
 }
 

@@ -182,23 +182,16 @@ impl State {
 
     /// Takes up a cluster that another installer made, from what that laid on its bootstrap.
     pub(super) fn adopt(&mut self, brought: &Brought, now: std::time::Duration) {
-        let (manifests, Some(authority)) = (&brought.manifests, brought.authorities.last()) else { return };
-        let Some(config) = manifests.iter().find_map(|(_, text)| config::of_bootstrap(text)) else {
+        let Some(authority) = brought.authorities.last() else { return };
+        let Some((config, pools)) = bootstrap_pools(&brought.manifests) else {
             return self.note(now, "installer: a bootstrap says of no cluster what it is to be");
         };
-        let added = |(path, text): &(String, String)| Manifest { path: path.clone(), text: text.clone() };
-        let extra: Vec<MachineConfig> = manifests
-            .iter()
-            .filter_map(|manifest| config::machine_configs(&[added(manifest)]).ok())
-            .flatten()
-            .collect();
         let generation =
             self.services.installer.latest(&config.name).map_or(1, |latest| latest.artefacts.generation + 1);
         let Some((made_at, expires_at)) = self.hours(now) else { return };
         let input = "of another installer".to_owned();
         let artefacts =
             Artefacts { input, generation, made_at, expires_at, installer: version(), roles: BTreeMap::new() };
-        let pools = ignition::pools(&config, &extra);
         let mut made = self.generation(&config, artefacts, authority, pools, brought.clocks);
         made.keys = brought.keys.clone();
         self.faults.begin_in_cluster(&mut made.state, now);
@@ -255,6 +248,19 @@ impl State {
         self.services.installer.clusters.entry(name).or_default().push(generation);
         artefacts
     }
+}
+
+/// What an installer has laid on its bootstrap says that the cluster is to be, and what its pools are served; the manifests by
+/// their files' names. None if no cluster is described there.
+pub(crate) fn bootstrap_pools(
+    manifests: &[(String, String)],
+) -> Option<(InstallConfig, BTreeMap<&'static str, String>)> {
+    let config = manifests.iter().find_map(|(_, text)| config::of_bootstrap(text))?;
+    let added = |(path, text): &(String, String)| Manifest { path: path.clone(), text: text.clone() };
+    let extra: Vec<MachineConfig> =
+        manifests.iter().filter_map(|manifest| config::machine_configs(&[added(manifest)]).ok()).flatten().collect();
+    let pools = ignition::pools(&config, &extra);
+    Some((config, pools))
 }
 
 fn version() -> InstallerVersion {

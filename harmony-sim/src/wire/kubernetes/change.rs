@@ -7,7 +7,7 @@ use super::KubernetesApi;
 use super::objects::{ROUTERS, SCHEDULER};
 use super::resource::{Resource, Target};
 use super::status::Refusal;
-use crate::cluster::{Approver, RESTARTED_AT};
+use crate::cluster::{Input, RESTARTED_AT};
 
 /// Carries out a change, and says what became of the object.
 pub(super) fn change(
@@ -31,13 +31,13 @@ pub(super) fn change(
         (Resource::Schedulers, None, SCHEDULER) if is_merge => {
             let schedulable = body.pointer("/spec/mastersSchedulable").and_then(Value::as_bool);
             let schedulable = schedulable.ok_or_else(|| Refusal::bad_request("spec.mastersSchedulable"))?;
-            api.ask(|state, now| state.set_masters_schedulable(now, schedulable));
+            api.take(Input::MastersSchedulable(schedulable))?;
         }
         (Resource::IngressDeployments, None, ROUTERS) if is_merge => {
             let annotations = body.pointer("/spec/template/metadata/annotations");
             let token = annotations.and_then(|annotations| annotations.get(RESTARTED_AT)).and_then(Value::as_str);
             let token = token.ok_or_else(|| Refusal::bad_request(format!("annotation {RESTARTED_AT}")))?;
-            api.ask(|state, now| state.restart_ingress(now, token));
+            api.take(Input::RestartIngress(token.to_owned()))?;
         }
         _ => return Err(refused("the server does not allow this method on the requested resource")),
     }
@@ -63,13 +63,9 @@ fn decide(api: &KubernetesApi, name: &str, body: &Value) -> Result<(), Refusal> 
             conditions.iter().any(|condition| condition["type"] == kind && condition["status"] == "True")
         })
     };
-    let done = match (has("Approved"), has("Denied")) {
-        (true, false) => api.ask(|state, now| state.approve(now, name, Approver::Administrator)),
-        (false, true) => api.ask(|state, now| state.deny(now, name)),
-        _ => return Err(Refusal::bad_request("status.conditions: Approved or Denied")),
-    };
-    match done {
-        Some(Err(error)) => Err(Refusal::not_found(&error.to_string())),
-        Some(Ok(())) | None => Ok(()),
+    match (has("Approved"), has("Denied")) {
+        (true, false) => api.take(Input::Approve(name.to_owned())),
+        (false, true) => api.take(Input::Deny(name.to_owned())),
+        _ => Err(Refusal::bad_request("status.conditions: Approved or Denied")),
     }
 }

@@ -33,15 +33,24 @@ pub use certificates::{ClusterKeys, KeyPairPem, serving_certificate};
 pub use machine_config::serve_machine_config;
 
 use super::https::{self, Certificate, CertificateError};
-use crate::cluster::{ClusterState, MachineConfigReply, Server};
+use crate::cluster::{ClusterState, Input, MachineConfigReply, NoRequest, Server};
 use access::Admission;
 use resource::Resource;
+use status::Refusal;
 use store::Store;
 
 /// Where a cluster's state is, and what time it is there.
 pub trait ClusterAccess: Send + Sync + 'static {
     /// Does something with the state, at this time.
     fn with(&self, work: &mut dyn FnMut(&mut ClusterState, Duration));
+
+    /// Brings something to the cluster from outside, now.
+    ///
+    /// # Errors
+    /// [`NoRequest`], where a request is named that is not there.
+    fn take(&self, input: Input) -> Result<(), NoRequest> {
+        ask(self, |state, now| state.take(now, &input)).unwrap_or(Ok(()))
+    }
 
     /// What a machine config server answers for a pool; nothing, where none runs.
     fn machine_config(&self, server: &Server, pool: &str) -> Option<MachineConfigReply> {
@@ -114,6 +123,10 @@ impl KubernetesApi {
         ask(&*self.access, work)
     }
 
+    fn take(&self, input: Input) -> Result<(), Refusal> {
+        self.access.take(input).map_err(|missing| Refusal::not_found(&missing.to_string()))
+    }
+
     /// Does something with the objects of a resource as they are now.
     fn store<R>(&self, resource: Resource, work: impl FnOnce(&mut Store) -> R) -> R {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,6 +157,10 @@ pub async fn serve_api(
     certificate: Certificate,
     stop: CancellationToken,
 ) {
-    let app = Router::new().fallback(answer::answer).with_state(Front { api, server });
-    https::serve(listener, certificate, app, stop).await;
+    https::serve(listener, certificate, api_routes(api, server), stop).await;
+}
+
+/// What answers for the API on one machine.
+pub(crate) fn api_routes(api: Arc<KubernetesApi>, server: Server) -> Router {
+    Router::new().fallback(answer::answer).with_state(Front { api, server })
 }
