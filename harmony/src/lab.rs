@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use harmony_topologies::lab::{Lab, LabSpec, default_parent};
+use harmony_topologies::lab::{Lab, LabSpec, ReleasePrograms, default_parent};
 use tokio::process::Child;
 
 use crate::run::arguments::{Arguments, Command};
@@ -81,6 +81,18 @@ pub(crate) fn find_agent(given: Option<PathBuf>) -> Result<PathBuf, CommandError
         CommandError::new("the rack needs the inventory agent's binary")
             .hint("`cargo xtask agent` builds it where it is found; or name it: --agent, HARMONY_AGENT")
     })
+}
+
+/// What stands in for a release in a rack: programs of this folder, or else those that were built beside this program.
+pub(crate) fn find_release(given: Option<PathBuf>) -> Result<ReleasePrograms, CommandError> {
+    let folder = given.or_else(|| Some(std::env::current_exe().ok()?.parent()?.to_owned())).unwrap_or_default();
+    let programs = ["openshift-install", "simulated-node"].map(|name| folder.join(name));
+    if let Some(missing) = programs.iter().find(|program| !program.is_file()) {
+        return Err(CommandError::new(format!("a cluster in the rack needs {}, which is not there", missing.display()))
+            .hint("`cargo build --package harmony-sim --bins` builds it; then name its folder: --programs"));
+    }
+    let [installer, node] = programs;
+    Ok(ReleasePrograms { installer, node })
 }
 
 /// A rack that runs already, by name or folder.

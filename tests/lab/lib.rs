@@ -71,7 +71,13 @@ impl Rack {
     /// Starts a rack of three machines, which are off.
     #[must_use]
     pub fn up() -> Self {
-        let text = succeed(Command::new(program("harmony")).args(["--json", "lab", "up"]));
+        Self::up_with(&[])
+    }
+
+    /// Starts a rack with these arguments of `harmony lab up`.
+    #[must_use]
+    pub fn up_with(args: &[&str]) -> Self {
+        let text = succeed(Command::new(program("harmony")).args(["--json", "lab", "up"]).args(args));
         let value: Value = serde_json::from_str(&text).expect("JSON");
         let field = |name: &str| value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {text}")).to_owned();
         let folder = field("folder").into();

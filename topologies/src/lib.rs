@@ -6,3 +6,4 @@
 pub mod lab;
 pub mod simulated;
 pub mod site;
+mod stand_in;

@@ -18,6 +18,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   lab [ARGS]     build, and run the example `virtual_rack` (ARGS go to it; default: apply --yes)
+  lab-cluster    an OKD cluster on a virtual rack of six machines, from unknown hosts to Ready nodes, and what came of it
   test [FILTER]  install what the tests need, then format, clippy and every test, the lab included
   soak --seconds N [--seed S]
                  simulated racks, one random seed after the other; or that one, replayed
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let result = match command.as_str() {
         "lab" => run::lab(&rest),
+        "lab-cluster" => test::lab_cluster(),
         "test" => test::test(&rest),
         "soak" => soak::soak(&rest),
         "mutants" => mutants::mutants(&rest),

@@ -6,6 +6,17 @@ use crate::machine::{cargo, run, target};
 use crate::run::agent;
 use crate::setup;
 
+/// The lab's cluster: one test, which is too slow to run with the others.
+pub(crate) fn lab_cluster() -> Result<()> {
+    setup::all()?;
+    let agent = agent()?;
+    run(cargo().args(["build", "--quiet", "--workspace", "--bins", "--tests"]))?;
+    run(cargo()
+        .args(["test", "--workspace", "--test", "lab", "--", "--ignored", "--nocapture", "cluster"])
+        .env("HARMONY_AGENT", agent)
+        .env("HARMONY_BIN_DIR", target().join("debug")))
+}
+
 /// Formats, lints, and runs every test; with a filter, only the tests whose names contain it.
 pub(crate) fn test(filter: &[String]) -> Result<()> {
     setup::all()?;

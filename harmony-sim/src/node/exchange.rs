@@ -106,6 +106,8 @@ pub(super) async fn take_part(settings: &Settings, history: &History, heard: &He
                 history.came(if is_bootstrap { Input::BootstrapStopped } else { Input::NodeStopped(silent) })?;
             }
         }
+        // What has happened meanwhile is told, whether or not anybody asks.
+        history.ask(|state, now| state.next_change(now));
         sleep(ROUND).await;
     }
 }

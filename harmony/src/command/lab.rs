@@ -7,7 +7,7 @@ use harmony_topologies::lab::{Lab, LabSpec, LabStatus, MachineSpec, default_pare
 
 use super::json_text;
 use crate::CommandError;
-use crate::lab::{find_agent, find_lab, make_lab, take_down};
+use crate::lab::{find_agent, find_lab, find_release, make_lab, take_down};
 use crate::run::output;
 
 #[derive(Debug, Subcommand)]
@@ -16,6 +16,7 @@ pub(super) enum LabCommand {
     #[command(after_help = "Examples:
   harmony lab up
   harmony lab up --machines 5 --agent ./harmony-inventory-agent
+  harmony lab up --machines 6 --cluster                  for `harmony apply cluster.toml`
   HARMONY_LAB=ab12cd cargo run -p virtual_rack -- tui    a program in that rack")]
     Up {
         /// How many machines.
@@ -24,6 +25,14 @@ pub(super) enum LabCommand {
         /// The static inventory agent; by default the one that `cargo xtask agent` has built.
         #[arg(long, env = "HARMONY_AGENT", value_name = "FILE")]
         agent: Option<PathBuf>,
+        /// Also offer what a cluster needs: a mirror, a stand-in for openshift-install, DNS, a load balancer, and the file
+        /// cluster.toml that fits the rack. Takes 4 machines at least.
+        #[arg(long)]
+        cluster: bool,
+        /// Folder with the programs `openshift-install` and `simulated-node` of harmony-sim, for --cluster; by default that of
+        /// this program.
+        #[arg(long, env = "HARMONY_SIM_PROGRAMS", value_name = "DIR")]
+        programs: Option<PathBuf>,
     },
     /// List the racks of this machine.
     Status,
@@ -50,15 +59,21 @@ pub(super) enum LabCommand {
 
 pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandError> {
     match command {
-        LabCommand::Up { machines, agent } => {
+        LabCommand::Up { machines, agent, cluster, programs } => {
             let agent = find_agent(agent)?;
-            let spec = LabSpec { machines: MachineSpec::usual(machines.into()), ..LabSpec::new(agent) };
+            let release = cluster.then(|| find_release(programs)).transpose()?;
+            let spec = LabSpec { machines: MachineSpec::usual(machines.into()), release, ..LabSpec::new(agent) };
             let lab = make_lab(spec).await?;
             if json {
                 return output::print(&json_text(&lab.status())?);
             }
             let name = lab.name();
             eprintln!("rack {name} is up; its site file is {}", lab.site_path().display());
+            if cluster {
+                let path = lab.cluster_path();
+                eprintln!("  harmony lab exec {name} -- harmony apply {} --tui\n  harmony lab down {name}", path.display());
+                return Ok(());
+            }
             eprintln!(
                 "  HARMONY_LAB={name} cargo run -p virtual_rack -- tui\n  harmony lab exec {name} -- harmony switch status\n  harmony lab down {name}"
             );

@@ -48,6 +48,31 @@ impl Folder {
         self.0.join("site.toml")
     }
 
+    /// A cluster that fits the rack.
+    pub(super) fn cluster(&self) -> PathBuf {
+        self.0.join("cluster.toml")
+    }
+
+    /// What the mirror serves.
+    pub(super) fn mirror(&self) -> PathBuf {
+        self.0.join("mirror")
+    }
+
+    /// The stand-in for the installer.
+    pub(super) fn installer(&self) -> PathBuf {
+        self.0.join("openshift-install")
+    }
+
+    /// What that says that machines are booted with.
+    pub(super) fn stream(&self) -> PathBuf {
+        self.0.join("stream.json")
+    }
+
+    /// What it is told of registries.
+    pub(super) fn pull_secret(&self) -> PathBuf {
+        self.0.join("pull-secret")
+    }
+
     /// Runtime folder of Open vSwitch.
     pub(super) fn switch(&self) -> PathBuf {
         self.0.join("ovs")

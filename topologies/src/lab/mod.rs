@@ -8,9 +8,10 @@
 //! process that made it, until [`Lab::down`]; [`Lab::guard`] ties the two together.
 //!
 //! Read next: `spec` for what a rack consists of, `machine` and `switch` for how it is made,
-//! `images` and `assets/` for what the machines boot.
+//! `images` and `assets/` for what the machines boot, `cluster` for what is there besides where a cluster is to be made.
 
 mod bmc;
+mod cluster;
 mod error;
 mod folder;
 mod images;
@@ -27,6 +28,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use harmony_core::cluster::ClusterDescription;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -36,6 +38,8 @@ pub use prerequisites::Missing;
 pub use spec::{LabName, LabSpec, MAX_MACHINES, Machine, MachineFirmware, MachineName, MachineSpec, SpecError};
 
 use crate::site::SiteFile;
+use cluster::Offer;
+pub use cluster::ReleasePrograms;
 use folder::Folder;
 use namespace::Namespace;
 
@@ -69,6 +73,8 @@ struct Record {
     name: LabName,
     made: Timestamp,
     accelerator: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<Offer>,
     machines: Vec<Machine>,
 }
 
@@ -113,12 +119,18 @@ impl Lab {
     pub fn up(spec: &LabSpec, say: &dyn Fn(&str)) -> Result<Self, LabError> {
         prerequisites::for_running()?;
         spec.check()?;
+        let description = spec.release.as_ref().map(|_| cluster::description(spec.machines.len())).transpose();
+        let description = description?;
+        let cluster = spec.release.as_ref().map(Offer::of).transpose()?;
+        if cluster.is_some() {
+            prerequisites::for_a_cluster()?;
+        }
         let name = spec.name.clone().unwrap_or_else(LabName::random);
         let parent = std::path::absolute(&spec.parent).map_err(LabError::file("find", &spec.parent))?;
         let folder = Folder::new(parent.join(format!("{FOLDER_PREFIX}{name}")));
         let machines = Machine::identify(&spec.machines, &name, Uuid::new_v4());
         let accelerator = prerequisites::accelerator().to_owned();
-        let lab = Self { folder, record: Record { name, made: Timestamp::now(), accelerator, machines } };
+        let lab = Self { folder, record: Record { name, made: Timestamp::now(), accelerator, cluster, machines } };
         for path in [lab.folder.path(), &lab.namespace().path()] {
             if path.exists() {
                 return Err(LabError::NameTaken { name: lab.record.name.to_string(), path: path.to_owned() });
@@ -127,7 +139,7 @@ impl Lab {
         let images = images::ready(&spec.cache, &spec.agent, say)?;
         // Exclusive: of two that chose one name, one fails here, and must not tear down the other's.
         lab.folder.create()?;
-        if let Err(error) = lab.make(&images, &spec.agent) {
+        if let Err(error) = lab.make(&images, spec, description.as_ref()) {
             // The first error is the one to tell; what cannot be removed now, `down` removes later.
             let _ = lab.remove();
             return Err(error);
@@ -135,13 +147,18 @@ impl Lab {
         Ok(lab)
     }
 
-    fn make(&self, images: &images::Images, agent: &Path) -> Result<(), LabError> {
+    fn make(
+        &self,
+        images: &images::Images,
+        spec: &LabSpec,
+        description: Option<&ClusterDescription>,
+    ) -> Result<(), LabError> {
         let Self { folder, record } = self;
         let text = toml::to_string(record)
             .map_err(|source| LabError::Write { what: "the rack's record", source: source.into() })?;
         machine::write(&folder.record(), &text, 0o600)?;
         machine::write(&folder.site(), &self.site_toml()?, 0o600)?;
-        copy(agent, &folder.agent())?;
+        copy(&spec.agent, &folder.agent())?;
         for file in prerequisites::IPXE.map(Path::new) {
             copy(file, &folder.tftp().join(file.file_name().unwrap_or_default()))?;
         }
@@ -151,6 +168,12 @@ impl Lab {
         let namespace = self.namespace();
         namespace.create()?;
         switch::start(folder, &namespace, &record.machines)?;
+        if let (Some(programs), Some(description)) = (&spec.release, description) {
+            let text = toml::to_string(description)
+                .map_err(|source| LabError::Write { what: "the cluster's description", source: source.into() })?;
+            machine::write(&folder.cluster(), &text, 0o600)?;
+            cluster::start(folder, &namespace, images, programs)?;
+        }
         for machine in &record.machines {
             machine::make(folder, &namespace, &record.accelerator, machine)?;
             bmc::start(folder, &namespace, machine)?;
@@ -225,7 +248,7 @@ impl Lab {
     /// # Errors
     /// A path that is no text.
     pub fn site_file(&self) -> Result<SiteFile, LabError> {
-        site_file::site_file(&self.folder, &self.record.name, &self.record.machines)
+        site_file::site_file(&self.folder, &self.record.name, &self.record.machines, self.record.cluster.as_ref())
     }
 
     /// The site file's text; it lies at [`Self::site_path`].
@@ -241,6 +264,12 @@ impl Lab {
     #[must_use]
     pub fn site_path(&self) -> PathBuf {
         self.folder.site()
+    }
+
+    /// Where the description of a cluster lies that fits the rack; there, if the rack was made for one.
+    #[must_use]
+    pub fn cluster_path(&self) -> PathBuf {
+        self.folder.cluster()
     }
 
     /// How the rack is now.
@@ -335,10 +364,14 @@ fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
 fn share(from: &Path, to: &Path) -> Result<(), LabError> {
     std::fs::create_dir(to).map_err(LabError::file("make", to))?;
     for entry in std::fs::read_dir(from).map_err(LabError::file("read", from))?.flatten() {
-        let place = to.join(entry.file_name());
-        std::fs::hard_link(entry.path(), &place).or_else(|_| copy(&entry.path(), &place))?;
+        share_file(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+/// The same for one file.
+fn share_file(from: &Path, to: &Path) -> Result<(), LabError> {
+    std::fs::hard_link(from, to).or_else(|_| copy(from, to))
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ const RUNNING: [(&str, &str); 16] = [
     ("setsid", "util-linux"),
 ];
 
+/// To make a cluster besides.
+const CLUSTER: [(&str, &str); 2] = [("busybox", "busybox-static"), ("haproxy", "haproxy")];
+
 /// To build images, which happens once.
 const BUILDING: [(&str, &str); 19] = [
     ("/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin"),
@@ -74,6 +77,11 @@ pub(super) fn for_running() -> Result<(), LabError> {
         return Err(LabError::NotRoot);
     }
     check(&RUNNING, &search_path())
+}
+
+/// Whether a cluster can be made in a rack here.
+pub(super) fn for_a_cluster() -> Result<(), LabError> {
+    check(&CLUSTER, &search_path())
 }
 
 /// Whether images can be built here.

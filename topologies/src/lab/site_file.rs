@@ -8,20 +8,33 @@ use harmony_drivers::bmc::ipmi::IpmiSpec;
 use harmony_drivers::dhcp::dnsmasq::{DnsmasqSpec, InterfaceName};
 use harmony_drivers::host::ssh::SshSpec;
 use harmony_drivers::switch::openvswitch::OpenVswitchSpec;
+use ipnet::Ipv4Net;
 
+use super::cluster::Offer;
 use super::folder::Folder;
 use super::spec::{LabName, Machine};
 use super::switch::{ADDRESS, BRIDGE, CONTROLLER, VLAN};
-use super::{LabError, bmc};
+use super::{LabError, bmc, cluster};
 use crate::site::{BmcSpec, BootSection, DhcpSpec, LiveFlavour, NetworkSection, SiteFile, SiteSection, SwitchSpec};
 
+/// The provisioning network.
+pub(super) const NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(ADDRESS[0], ADDRESS[1], ADDRESS[2], 0), 24);
 /// Kernel arguments of the machines. The last two are for emulated processors: their guests have
 /// nothing to hide from each other, and an eighth of their time to win.
 const ARGS: &str = "console=ttyS0 mitigations=off init_on_alloc=0";
 
 /// Describes the rack to the drivers.
-pub(super) fn site_file(folder: &Folder, name: &LabName, machines: &[Machine]) -> Result<SiteFile, LabError> {
-    describe(folder, name, machines).map_err(|source| LabError::Write { what: "the site file", source })
+pub(super) fn site_file(
+    folder: &Folder,
+    name: &LabName,
+    machines: &[Machine],
+    cluster: Option<&Offer>,
+) -> Result<SiteFile, LabError> {
+    let described = describe(folder, name, machines).and_then(|mut file| {
+        cluster.map_or(Ok(()), |offer| cluster::offer(&mut file, folder, offer))?;
+        Ok(file)
+    });
+    described.map_err(|source| LabError::Write { what: "the site file", source })
 }
 
 fn describe(
@@ -56,7 +69,7 @@ fn describe(
         cluster: Default::default(),
         site: SiteSection { name: format!("lab-{name}"), state: folder.state() },
         network: NetworkSection {
-            cidr: "10.10.0.0/24".parse()?,
+            cidr: NETWORK,
             address,
             vlan: VLAN.try_into()?,
             pool: [in_net(100), in_net(199)],
@@ -109,7 +122,7 @@ mod tests {
         let name: LabName = "ab12cd".parse().expect("name");
         let machines = Machine::identify(&MachineSpec::usual(3), &name, uuid::Uuid::nil());
         let folder = Folder::new("/tmp/harmony-lab-ab12cd".into());
-        let file = site_file(&folder, &name, &machines).expect("described");
+        let file = site_file(&folder, &name, &machines, None).expect("described");
         let text = toml::to_string(&file).expect("written");
         let path = Path::new("/tmp/harmony-lab-ab12cd/site.toml");
         assert_eq!(SiteFile::parse(&text, path, Path::new("/elsewhere")).expect("read again"), file);

@@ -11,6 +11,8 @@ use harmony_core::net::MacAddress;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::ReleasePrograms;
+
 /// Most machines of one rack: BMC ports, addresses and this machine's memory set it.
 pub const MAX_MACHINES: usize = 32;
 
@@ -27,6 +29,8 @@ pub struct LabSpec {
     pub machines: Vec<MachineSpec>,
     /// The inventory agent's binary for the live environment: static, for x86-64 Linux.
     pub agent: PathBuf,
+    /// What stands in for a release, if a cluster is to be made in the rack.
+    pub release: Option<ReleasePrograms>,
     /// Folder in which the rack's own folder is made; short, because sockets lie in there.
     pub parent: PathBuf,
     /// Folder of the images that were built before.
@@ -41,6 +45,7 @@ impl LabSpec {
             name: None,
             machines: MachineSpec::usual(3),
             agent: agent.into(),
+            release: None,
             parent: super::default_parent(),
             cache: super::default_cache(),
         }
@@ -93,6 +98,9 @@ pub enum SpecError {
         /// Largest value.
         most: u64,
     },
+    /// Too few machines for a cluster.
+    #[error("a cluster takes 4 machines at least, a bootstrap and 3 masters, not {0}")]
+    Cluster(usize),
     /// No name of a machine.
     #[error("`{0}` is no name for a machine: 1 to {MAX_NAME_BYTES} of a-z, 0-9 and `-`, a letter first")]
     MachineName(String),

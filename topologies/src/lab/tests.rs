@@ -7,7 +7,7 @@ fn lab(parent: &Path, name: &str) -> Lab {
     let folder = Folder::new(parent.join(format!("{FOLDER_PREFIX}{name}")));
     folder.create().expect("made");
     let machines = Machine::identify(&MachineSpec::usual(2), &name, Uuid::nil());
-    let record = Record { name, made: Timestamp::UNIX_EPOCH, accelerator: "tcg".into(), machines };
+    let record = Record { name, made: Timestamp::UNIX_EPOCH, accelerator: "tcg".into(), cluster: None, machines };
     machine::write(&folder.record(), &toml::to_string(&record).expect("text"), 0o600).expect("written");
     Lab { folder, record }
 }

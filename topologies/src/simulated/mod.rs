@@ -72,7 +72,7 @@ impl SimulatedRack {
         let mut file = site_file::describe(&folder, &wire).map_err(SimulatedError::Describe)?;
         if let Some(installer) = installer {
             write(&folder.join(cluster::STREAM), cluster::stream(&wire).as_bytes())?;
-            write(&folder.join(cluster::PULL_SECRET), cluster::pull_secret().as_bytes())?;
+            write(&folder.join(cluster::PULL_SECRET), crate::stand_in::pull_secret().as_bytes())?;
             cluster::offer(&mut file, installer, &folder);
         }
         let text = toml::to_string(&file).map_err(|error| SimulatedError::Describe(error.into()))?;
@@ -105,7 +105,7 @@ impl SimulatedRack {
     /// # Errors
     /// If its numbers make no cluster.
     pub fn cluster(&self, masters: u16, workers: u16) -> Result<ClusterDescription, SimulatedError> {
-        cluster::describe(&self.file, masters, workers).map_err(SimulatedError::Describe)
+        crate::stand_in::describe(self.file.network.cidr, masters, workers).map_err(SimulatedError::Describe)
     }
 
     /// The site file.

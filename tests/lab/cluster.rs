@@ -1,0 +1,148 @@
+//! An OKD cluster on real parts: six unknown machines become a bootstrap, three masters and two workers.
+//!
+//! Real are firmware, iPXE, switch, DHCP, DNS, load balancer, BMCs, disks, Ignition's files, bonds, TLS; in a release's
+//! place is `harmony-sim`'s program, which the installed machines fetch and run.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use harmony_lab_tests::{Rack, is, run_until, seconds, succeed};
+use serde_json::Value;
+
+/// Phases of the run: the end of the last step whose key ends so.
+const PHASES: [(&str, &str); 11] = [
+    ("all machines on", "/power-on"),
+    ("all machines known", "/assign-worker-1"),
+    ("installer's files made", "/artefacts"),
+    ("bootstrap installed", "/serving"),
+    ("bootstrap complete", "/bootstrap-complete"),
+    ("masters bonded", "/flip"),
+    ("bootstrap has left", "/services-installing"),
+    ("workers ready", "/ready"),
+    ("masters unschedulable", "/unschedulable"),
+    ("cluster installed", "/install-complete"),
+    ("bootstrap's disk wiped", "/wipe-1"),
+];
+
+#[test]
+#[ignore = "takes more than ten minutes where machines are emulated: cargo xtask lab-cluster"]
+fn unknown_machines_become_a_cluster() {
+    let rack = Rack::up_with(&["--machines", "6", "--cluster"]);
+    let cluster = rack.folder.join("cluster.toml");
+    let cluster = cluster.to_str().expect("text");
+    let apply = ["apply", cluster, "--yes", "--json"];
+    let (events, ended) = run_until(&mut rack.harmony(&apply), |event| {
+        if event["event"] == "step_finished" {
+            eprintln!("{} {}", event["at"], event["step"]);
+        }
+        false
+    });
+    assert!(ended);
+    let last = events.last().expect("events");
+    assert_eq!((last["event"].as_str(), last["outcome"].as_str()), (Some("run_finished"), Some("converged")), "{last}");
+    summary(&events);
+    let hosts = hosts(&rack);
+    the_bonds_are_up(&rack, &hosts);
+    what_ignition_was_told_is_there(&rack, &hosts);
+    names_and_balancer(&rack);
+    the_bootstraps_host_is_free(&rack, &events);
+    let (events, _) = run_until(&mut rack.harmony(&apply), |_| false);
+    let last = events.last().expect("events");
+    assert_eq!(last["writes"], serde_json::json!({}), "{last}");
+    assert!(!events.iter().any(|event| event["event"] == "step_started"), "{events:?}");
+    let name = rack.name.clone();
+    drop(rack);
+    assert!(!succeed(Command::new("ip").args(["netns", "list"])).contains(&name));
+}
+
+/// When each phase ended, and how long it took since the one before.
+fn summary(events: &[Value]) {
+    let start = seconds(&events.first().expect("events")["at"]);
+    let mut ends: Vec<(f64, &str)> = PHASES
+        .iter()
+        .filter_map(|(phase, key)| {
+            let ended = |event: &&Value| {
+                event["event"] == "step_finished"
+                    && event["step"].as_str().is_some_and(|step| step.ends_with(key) || step.contains(&format!("{key}-")))
+            };
+            Some((seconds(&events.iter().rfind(ended)?["at"]) - start, *phase))
+        })
+        .collect();
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    println!("{:<26} {:>9} {:>9}", "PHASE", "AT", "TOOK");
+    let mut before = 0.0;
+    for (at, phase) in ends {
+        println!("{phase:<26} {at:>7.1} s {:>7.1} s", at - before);
+        before = at;
+    }
+    let steps = events.iter().filter(|event| event["event"] == "step_finished").count();
+    println!("{steps} steps, {}", events.last().expect("events")["writes"]);
+}
+
+/// Roles, with the addresses of their hosts.
+fn hosts(rack: &Rack) -> BTreeMap<String, String> {
+    let hosts = rack.json(&["hosts"]);
+    let with_role = |host: &Value| {
+        let role = host["assignment"]["role"].as_str()?.to_owned();
+        Some((role, host["address"].as_str()?.to_owned()))
+    };
+    let roles: BTreeMap<_, _> = hosts.as_array().expect("hosts").iter().filter_map(with_role).collect();
+    assert_eq!(roles.keys().collect::<Vec<_>>(), ["master-0", "master-1", "master-2", "worker-0", "worker-1"]);
+    roles
+}
+
+fn the_bonds_are_up(rack: &Rack, hosts: &BTreeMap<String, String>) {
+    for (role, address) in hosts {
+        let bond = rack.ssh(address, "sudo cat /proc/net/bonding/bond0");
+        assert!(bond.contains("IEEE 802.3ad"), "{role}: {bond}");
+        let partner =
+            bond.lines().find_map(|line| line.trim().strip_prefix("Partner Mac Address: ")).expect("a partner");
+        let lacp = rack.appctl(&["lacp/show", &format!("lag-{role}")]);
+        assert!(lacp.contains(&format!("sys_id: {partner}")), "{role} hears {partner}, switch says\n{lacp}");
+        assert!(lacp.contains("status: active negotiated"), "{lacp}");
+        assert_eq!(lacp.matches("current attached").count(), 2, "{lacp}");
+    }
+}
+
+/// Host name, keyfiles, files of the pool, and the unit in the kubelet's place.
+fn what_ignition_was_told_is_there(rack: &Rack, hosts: &BTreeMap<String, String>) {
+    for (role, address) in hosts {
+        let told = rack.ssh(
+            address,
+            "hostname; systemctl is-active kubelet.service; cat /etc/ignition-machine-config-encapsulated.json; echo; \
+             sudo ls /etc/NetworkManager/system-connections /etc/harmony-sim; ls /run/harmony-boot/ignition 2>&1",
+        );
+        let kind = role.split('-').next().expect("a kind");
+        assert!(told.starts_with(&format!("{role}.ocp4.example.com\nactive\nrendered-{kind}\n")), "{told}");
+        assert!(told.contains("bond0.nmconnection") && told.contains("node.json"), "{told}");
+        assert!(told.contains("No such file"), "the answer file is not left on the boot partition: {told}");
+    }
+}
+
+fn names_and_balancer(rack: &Rack) {
+    let curl = |url: &str, more: &[&str]| succeed(rack.inside("curl").args(["-sfk"]).args(more).arg(url));
+    assert_eq!(curl("https://10.10.0.253:6443/readyz", &[]), "ok");
+    // Routers: on workers alone.
+    curl("http://10.10.0.252/", &[]);
+    let mut socket = UnixStream::connect(rack.folder.join("state/haproxy/admin.sock")).expect("HAProxy's socket");
+    socket.write_all(b"show stat\n").expect("asked");
+    let mut stat = String::new();
+    socket.read_to_string(&mut stat).expect("answered");
+    assert!(!stat.contains("bootstrap"), "the bootstrap has left: {stat}");
+    let up = |service: &str| {
+        let row = |line: &&str| line.contains(service) && line.contains(",UP,") && !line.contains("BACKEND");
+        stat.lines().filter(row).count()
+    };
+    assert_eq!((up("6443"), up("22623")), (3, 3), "{stat}");
+}
+
+fn the_bootstraps_host_is_free(rack: &Rack, events: &[Value]) {
+    let hosts = rack.json(&["hosts"]);
+    let free: Vec<&Value> = hosts.as_array().expect("hosts").iter().filter(|host| host["assignment"].is_null()).collect();
+    assert_eq!(free.len(), 1, "{hosts}");
+    assert_eq!(free[0]["lifecycle"], "discovered", "{hosts}");
+    assert!(free[0]["disks"].as_array().expect("disks").iter().all(|disk| disk["signatures"] == serde_json::json!([])));
+    assert!(events.iter().any(|event| is(event, "step_finished", "/wipe-")));
+}
