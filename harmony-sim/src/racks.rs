@@ -154,6 +154,7 @@ impl HostSpec {
             boot_order: vec![BootDevice::Disk, BootDevice::Network],
             powered: true,
             sends_lldp: true,
+            clock_ahead_s: 0,
             quorum: None,
             name,
         }

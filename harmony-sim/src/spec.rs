@@ -172,6 +172,8 @@ pub struct HostSpec {
     pub powered: bool,
     /// Whether its live environment sends LLDP.
     pub sends_lldp: bool,
+    /// By how much its clock is ahead of the world's, in seconds; negative where it is behind.
+    pub clock_ahead_s: i64,
     /// The group that only bears the loss of one at a time, if it is in one: etcd's members, say.
     pub quorum: Option<String>,
 }

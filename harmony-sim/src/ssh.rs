@@ -90,7 +90,8 @@ impl HostControl for SimTopology {
     async fn run(&self, target: &HostTarget, command: &str, timeout: Duration) -> DeviceResult<CommandOutput> {
         let id = self.connect(target, timeout).await?;
         let now = self.world().now();
-        match self.world().with(|state| say(state, id, command, now)) {
+        let clocks = self.world().clocks();
+        match self.world().with(|state| say(state, id, command, now, clocks)) {
             Said::Output(output) => Ok(output),
             Said::Restarts => {
                 self.world().restart_over_ssh(id, target.host.as_str()).await?;

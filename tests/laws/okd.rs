@@ -63,3 +63,18 @@ async fn the_bootstrap_becomes_a_worker() {
     let plans = site.plan().await.expect("plans");
     assert!(plans.iter().all(|plan| plan.plan.is_empty()), "{plans:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_is_found_before_anything_is_installed() {
+    let mut spec = WorldSpec::okd_rack(41, 3, 2);
+    spec.hosts[2].clock_ahead_s = -86_400;
+    let site = Site::wanting(spec, cases::okd);
+    let outcome = site.apply().await;
+    let Outcome::Failed { error, hint } = &outcome else { panic!("{outcome:?}: {}", site.world.log()) };
+    assert!(error.contains("clock of ") && error.contains("86399 s behind Harmony's"), "{error}");
+    assert!(hint.as_deref().is_some_and(|hint| hint.contains("NTP")), "{hint:?}");
+    let hosts = site.store.hosts().await.expect("hosts");
+    assert!(hosts.iter().all(|host| host.lifecycle != Lifecycle::Provisioned), "{hosts:?}");
+    assert!(site.world.disk_writes().is_empty());
+    site.assert_unbroken("at the end");
+}

@@ -1,11 +1,19 @@
 //! A load balancer that somebody else configures: Harmony says what it should have, and changes nothing.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use harmony_core::capability::{LbService, LoadBalancer, ServerAdmin, ServerHealth};
 use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 use harmony_core::net::Hostname;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::haproxy;
+
+/// How long it may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(3);
 
 /// The site's load balancer, out of Harmony's hands.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +29,17 @@ fn refused(operation: String) -> DeviceError {
 impl LoadBalancer for ExternalLoadBalancer {
     fn load_balancer_is_external(&self) -> bool {
         true
+    }
+
+    async fn listens(&self, at: SocketAddr) -> DeviceResult<()> {
+        let failed = |why: String| {
+            DeviceError::new(FailureKind::Unreachable, format!("failed to connect to {at}")).because(why)
+        };
+        match timeout(CONNECT, TcpStream::connect(at)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed(format!("no answer within {} s", CONNECT.as_secs()))),
+        }
     }
 
     async fn services(&self) -> DeviceResult<Vec<LbService>> {
@@ -59,6 +78,12 @@ mod tests {
         assert!(balancer.load_balancer_is_external());
         assert_eq!(balancer.services().await.expect("none"), []);
         assert_eq!(balancer.server_health().await.expect("none"), []);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let at = listener.local_addr().expect("bound");
+        balancer.listens(at).await.expect("somebody is there");
+        drop(listener);
+        let error = balancer.listens(at).await.expect_err("nobody is there");
+        assert_eq!(error.kind(), FailureKind::Unreachable);
         let (name, server) = (api.name.clone(), api.servers[0].name.clone());
         for error in [
             balancer.set_services(std::slice::from_ref(&api)).await.expect_err("refused"),

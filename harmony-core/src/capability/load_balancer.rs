@@ -150,6 +150,10 @@ pub trait LoadBalancer: Send + Sync {
     fn load_balancer_is_external(&self) -> bool {
         false
     }
+    /// Whether a balancer that somebody else configures takes connections at an address. One of Harmony's own is told to.
+    async fn listens(&self, _at: SocketAddr) -> DeviceResult<()> {
+        Ok(())
+    }
     /// The services that Harmony made, sorted by name.
     async fn services(&self) -> DeviceResult<Vec<LbService>>;
     /// Makes or replaces services.

@@ -54,6 +54,7 @@ pub(crate) struct Machine {
     pub(crate) quorum: Option<String>,
     pub(crate) boot_order: Vec<BootDevice>,
     pub(crate) sends_lldp: bool,
+    pub(crate) clock_ahead_s: i64,
     pub(crate) nics: Vec<Nic>,
     pub(crate) disks: Vec<Disk>,
     /// Tells its task of every change of power.
@@ -235,6 +236,7 @@ impl Machine {
             quorum: spec.quorum,
             boot_order: spec.boot_order,
             sends_lldp: spec.sends_lldp,
+            clock_ahead_s: spec.clock_ahead_s,
             nics: spec.nics.into_iter().map(nic).collect::<Result<_, _>>()?,
             disks: spec.disks.into_iter().map(|spec| Disk { spec, system: None, is_present: true }).collect(),
             power: watch::Sender::new(Power { on: spec.powered, resets: 0 }),

@@ -1,6 +1,6 @@
 //! What a machine's systems answer to commands over SSH: the few that Harmony and its tests use.
 //!
-//! `cat` of the files that matter, `hostname`, `uname`, `true`, `echo`, `reboot`; joined by `&&` or
+//! `cat` of the files that matter, `date +%s`, `hostname`, `uname`, `true`, `echo`, `reboot`; joined by `&&` or
 //! `;`, with or without `sudo`; and `harmony-inventory-agent wipe`. Anything else is "command not found", with status 127.
 
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use harmony_core::capability::CommandOutput;
 
 use super::{Disk, Machine, Running, proc_text};
+use crate::services::Clocks;
 use crate::world::State;
 
 /// What came of a command line.
@@ -25,7 +26,7 @@ pub(crate) enum Said {
 const WIPE: &str = "harmony-inventory-agent wipe ";
 
 /// Runs a command line on the system that runs on a machine.
-pub(crate) fn say(state: &State, id: usize, line: &str, now: Duration) -> Said {
+pub(crate) fn say(state: &State, id: usize, line: &str, now: Duration, clocks: Clocks) -> Said {
     // The lines that restart machines, in the background or by whoever may, are more than this shell parses.
     if line.contains("systemctl reboot") {
         return Said::Restarts;
@@ -39,7 +40,7 @@ pub(crate) fn say(state: &State, id: usize, line: &str, now: Duration) -> Said {
             if command.is_empty() && at > 0 {
                 continue;
             }
-            match one(state, id, command, now) {
+            match one(state, id, command, now, clocks) {
                 Ok(None) => return Said::Restarts,
                 Ok(Some(text)) => {
                     output.stdout.push_str(&text);
@@ -88,7 +89,13 @@ fn wipe(machine: &Machine, args: &str) -> Said {
 }
 
 /// One command: its output, or status and error text; nothing if it restarts the machine.
-fn one(state: &State, id: usize, command: &str, now: Duration) -> Result<Option<String>, (u32, String)> {
+fn one(
+    state: &State,
+    id: usize,
+    command: &str,
+    now: Duration,
+    clocks: Clocks,
+) -> Result<Option<String>, (u32, String)> {
     let mut words: Vec<&str> = command.split_whitespace().filter(|word| *word != "2>/dev/null").collect();
     if words.first() == Some(&"sudo") {
         words.remove(0);
@@ -99,6 +106,11 @@ fn one(state: &State, id: usize, command: &str, now: Duration) -> Result<Option<
         ["true" | ":"] => Ok(Some(String::new())),
         ["echo", rest @ ..] => Ok(Some(format!("{}\n", rest.join(" ")))),
         ["hostname"] => Ok(Some(format!("{}\n", hostname(machine)))),
+        ["date", "+%s"] => {
+            let passed = i64::try_from(clocks.speed.outside(now).as_secs()).unwrap_or(i64::MAX);
+            let second = clocks.epoch.as_second().saturating_add(passed).saturating_add(machine.clock_ahead_s);
+            Ok(Some(format!("{second}\n")))
+        }
         ["uname", "-r"] => Ok(Some("5.14.0-sim\n".to_owned())),
         ["cat", paths @ ..] if !paths.is_empty() => {
             let read = |path: &&str| {

@@ -142,11 +142,11 @@ impl Handler for Guest {
 /// Runs a command. None if it restarted the machine, or the system that was asked no longer runs.
 async fn run(world: &Shared, id: usize, boot_id: Uuid, command: &str) -> Option<CommandOutput> {
     world.ask().await;
-    let now = world.now();
+    let (now, clocks) = (world.now(), world.clocks());
     let (said, name) = world.with(|state| {
         let machine = &state.machines[id];
         let runs_still = machine.running.boot_id() == Some(boot_id);
-        runs_still.then(|| (say(state, id, command, now), machine.name.clone()))
+        runs_still.then(|| (say(state, id, command, now, clocks), machine.name.clone()))
     })?;
     match said {
         Said::Output(output) => Some(output),

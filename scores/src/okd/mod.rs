@@ -20,6 +20,7 @@ mod release;
 mod served;
 mod stage;
 mod steps;
+mod surroundings;
 mod view;
 mod workers;
 
@@ -203,7 +204,7 @@ impl<T: OkdSite, S: Stage> Score<T> for OkdSetup<S> {
     }
 
     async fn observe(&self, cx: &Context<'_, T>) -> Result<Observed, ScoreError> {
-        Observed::read(&self.0, cx).await
+        Observed::read(&self.0, S::KIND, cx).await
     }
 
     fn plan(&self, seen: &Observed) -> Result<Plan<OkdAction>, ScoreError> {

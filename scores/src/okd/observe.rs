@@ -16,6 +16,7 @@ use harmony_core::store::OneShot;
 use super::action::{Facts, OkdSite};
 use super::cluster::Okd;
 use super::release;
+use super::surroundings::Surroundings;
 use super::view::{ClusterView, serving};
 use crate::host_provisioning::{self, HostProvisioningScore};
 
@@ -38,6 +39,8 @@ pub struct Observed {
     pub(super) is_bootstrapped: bool,
     /// Whether the bootstrap serves masters just now; not asked afterwards.
     pub(super) is_serving: bool,
+    /// What others have ready; looked at before anything begins.
+    pub(super) surroundings: Surroundings,
     /// Whether the bootstrap's host was restarted into the inventory environment after its work.
     pub(super) is_restarted: bool,
     /// The running cluster; read once its control plane runs on the masters.
@@ -88,12 +91,18 @@ impl Observed {
             is_marked,
             is_bootstrapped: is_marked || says_so,
             is_serving: false,
+            surroundings: Surroundings::default(),
             is_restarted: false,
             running: None,
         })
     }
 
-    pub(super) async fn read<T: OkdSite>(okd: &Okd, cx: &Context<'_, T>) -> Result<Self, ScoreError> {
+    /// Everything that a stage looks at: that of the bootstrap, the first, also what stands against beginning.
+    pub(super) async fn read<T: OkdSite>(
+        okd: &Okd,
+        stage: NodeKind,
+        cx: &Context<'_, T>,
+    ) -> Result<Self, ScoreError> {
         let (topology, name) = (cx.topology, okd.name());
         let mut observed = Self::read_hosts(okd, cx).await?;
         let is_installed = |plan: &RolePlan| {
@@ -115,7 +124,16 @@ impl Observed {
         if let Some(address) = bootstrap.filter(|_| !observed.is_bootstrapped && observed.artefacts.is_some()) {
             observed.is_serving = serving(topology, name, address).await?.is_serving;
         }
+        if stage == NodeKind::Bootstrap && observed.is_to_begin(okd) {
+            observed.surroundings = Surroundings::read(okd, &observed, cx).await;
+        }
         Ok(observed)
+    }
+
+    /// Whether every role has its host, and none of them has been ordered.
+    pub(super) fn is_to_begin(&self, okd: &Okd) -> bool {
+        let waits = |plan: &RolePlan| self.hosts.order_of(&plan.role).is_none() && self.hosts.host_with(&plan.role).is_some();
+        okd.plans.iter().all(waits)
     }
 
     /// The address of the host with a role: of its order, of its description, or the one that is reserved for its name.

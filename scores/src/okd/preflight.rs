@@ -18,11 +18,7 @@ use super::observe::Observed;
 /// All findings, the worst first. There are none before every role has its host, which `OkdSetup01Inventory` waits for, nor
 /// once the first of them has been ordered.
 pub(super) fn findings(okd: &Okd, seen: &Observed) -> Vec<Finding> {
-    let is_ordered = okd.plans.iter().any(|plan| seen.hosts.order_of(&plan.role).is_some());
-    if is_ordered || okd.plans.iter().any(|plan| seen.hosts.host_with(&plan.role).is_none()) {
-        return Vec::new();
-    }
-    preflight(&okd.description, &observations(okd, seen))
+    if seen.is_to_begin(okd) { preflight(&okd.description, &observations(okd, seen)) } else { Vec::new() }
 }
 
 /// Refuses to begin, naming everything that stands against it.
@@ -46,6 +42,9 @@ fn observations(okd: &Okd, seen: &Observed) -> Observations {
         hosts: hosts.hosts.clone(),
         nodes: okd.plans.iter().filter_map(address).collect(),
         occupants: occupants(okd, seen),
+        dns: seen.surroundings.dns.clone(),
+        balancer: seen.surroundings.balancer.clone(),
+        clocks: seen.surroundings.clocks.clone(),
         installer: seen.installer.as_ref().map(|installer| installer.version.clone()),
         images: seen.installer.as_ref().map(|installer| installer.images.clone()),
         certificates: seen.artefacts.as_ref().map(|made| CertificatesSeen {

@@ -1,7 +1,7 @@
 //! What a cluster needs besides: DNS, a load balancer, the installer, the cluster itself. A site without clusters has none
 //! of them; whoever asks then is told which section the file lacks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -187,6 +187,9 @@ impl DnsServer for SiteTopology {
 impl LoadBalancer for SiteTopology {
     fn load_balancer_is_external(&self) -> bool {
         self.services.load_balancer.as_ref().is_some_and(|balancer| balancer.load_balancer_is_external())
+    }
+    async fn listens(&self, at: SocketAddr) -> DeviceResult<()> {
+        self.services.load_balancer()?.listens(at).await
     }
     async fn services(&self) -> DeviceResult<Vec<LbService>> {
         self.services.load_balancer()?.services().await
