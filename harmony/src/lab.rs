@@ -88,8 +88,11 @@ pub(crate) fn find_release(given: Option<PathBuf>) -> Result<ReleasePrograms, Co
     let folder = given.or_else(|| Some(std::env::current_exe().ok()?.parent()?.to_owned())).unwrap_or_default();
     let programs = ["openshift-install", "simulated-node"].map(|name| folder.join(name));
     if let Some(missing) = programs.iter().find(|program| !program.is_file()) {
-        return Err(CommandError::new(format!("a cluster in the rack needs {}, which is not there", missing.display()))
-            .hint("`cargo build --package harmony-sim --bins` builds it; then name its folder: --programs"));
+        return Err(CommandError::new(format!(
+            "a cluster in the rack needs {}, which is not there",
+            missing.display()
+        ))
+        .hint("`cargo build --package harmony-sim --bins` builds it; then name its folder: --programs"));
     }
     let [installer, node] = programs;
     Ok(ReleasePrograms { installer, node })

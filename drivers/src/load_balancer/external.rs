@@ -32,9 +32,8 @@ impl LoadBalancer for ExternalLoadBalancer {
     }
 
     async fn listens(&self, at: SocketAddr) -> DeviceResult<()> {
-        let failed = |why: String| {
-            DeviceError::new(FailureKind::Unreachable, format!("failed to connect to {at}")).because(why)
-        };
+        let failed =
+            |why: String| DeviceError::new(FailureKind::Unreachable, format!("failed to connect to {at}")).because(why);
         match timeout(CONNECT, TcpStream::connect(at)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failed(error.to_string())),

@@ -100,8 +100,7 @@ impl ClusterState {
         // Its letters depend on who asks for what alone, not on who asked before: whoever hears of two in the other order
         // knows both by the same names.
         let maker = by.as_ref().map_or(0, |(_, life)| *life);
-        let mut random =
-            Random::new(self.spec.seed, &format!("{} {} {maker}", content.signer, content.common_name));
+        let mut random = Random::new(self.spec.seed, &format!("{} {} {maker}", content.signer, content.common_name));
         let name = loop {
             let letters: String = (0..5).map(|_| char::from(ALPHABET[random.pick(ALPHABET.len())])).collect();
             let name = format!("csr-{letters}");

@@ -52,7 +52,8 @@ impl Heard {
     /// Those that have been silent for too long; each is told of once.
     fn silent(&self) -> Vec<String> {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let silent: Vec<_> = heard.iter().filter(|(_, at)| at.elapsed() > SILENCE).map(|(name, _)| name.clone()).collect();
+        let silent: Vec<_> =
+            heard.iter().filter(|(_, at)| at.elapsed() > SILENCE).map(|(name, _)| name.clone()).collect();
         heard.retain(|name, _| !silent.contains(name));
         silent
     }
@@ -166,7 +167,12 @@ async fn peers(settings: &Settings, history: &History, own: IpAddr) -> Vec<Socke
     known.into_iter().map(|address| SocketAddr::new(address, API)).collect()
 }
 
-async fn ask(settings: &Settings, tls: &TlsConnector, peer: SocketAddr, told: &Told) -> Result<BTreeSet<Entry>, Failure> {
+async fn ask(
+    settings: &Settings,
+    tls: &TlsConnector,
+    peer: SocketAddr,
+    told: &Told,
+) -> Result<BTreeSet<Entry>, Failure> {
     let stream = TcpStream::connect(peer).await?;
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", settings.token))?);

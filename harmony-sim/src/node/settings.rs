@@ -148,7 +148,8 @@ fn read(path: &Path) -> Result<String, Failure> {
 fn texts(folder: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let entries = std::fs::read_dir(folder);
     let entries = entries.map_err(|error| format!("failed to read {}: {error}", folder.display()))?;
-    let texts = entries.flatten().map(|entry| Ok((entry.file_name().to_string_lossy().into_owned(), read(&entry.path())?)));
+    let texts =
+        entries.flatten().map(|entry| Ok((entry.file_name().to_string_lossy().into_owned(), read(&entry.path())?)));
     texts.collect()
 }
 
@@ -178,7 +179,9 @@ impl Settings {
         let ignition = std::fs::read(folder.path().join("bootstrap.ign")).expect("made");
         let ignition: Value = serde_json::from_slice(&ignition).expect("JSON");
         for file in ignition["storage"]["files"].as_array().expect("files") {
-            let (Some(path), Some(url)) = (file["path"].as_str(), file["contents"]["source"].as_str()) else { continue };
+            let (Some(path), Some(url)) = (file["path"].as_str(), file["contents"]["source"].as_str()) else {
+                continue;
+            };
             let (_, body) = url.split_once(',').expect("a data URL");
             let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, body).expect("base64");
             write(&folder.path().join(path.trim_start_matches('/')), &bytes).expect("written");

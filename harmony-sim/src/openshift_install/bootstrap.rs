@@ -112,6 +112,7 @@ pub(super) fn config(state: &State, common: &Files, openshift: &Files, node: Opt
         let text = match path {
             "/root/.docker/config.json" => state.config.pull_secret.as_str(),
             "/etc/pki/ca-trust/source/anchors/ca.crt" | "/etc/profile.d/proxy.sh" => "",
+            path if path.ends_with("-generator") => "#!/bin/sh\n# of a simulated release\n",
             _ => "# of a simulated release\n",
         };
         files.push(file(path, mode, text));
@@ -141,9 +142,12 @@ pub(super) fn config(state: &State, common: &Files, openshift: &Files, node: Opt
     }
     let contents = |name: &str| match node {
         Some(_) if name == "kubelet.service" => KUBELET_UNIT.to_owned(),
-        _ => format!("[Unit]\nDescription={name}\n[Service]\nExecStart=/usr/bin/true\n[Install]\nWantedBy=multi-user.target\n"),
+        _ => format!(
+            "[Unit]\nDescription={name}\n[Service]\nExecStart=/usr/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+        ),
     };
-    let units = UNITS.iter().map(|(name, enabled)| json!({ "name": name, "enabled": enabled, "contents": contents(name) }));
+    let units =
+        UNITS.iter().map(|(name, enabled)| json!({ "name": name, "enabled": enabled, "contents": contents(name) }));
     let units: Vec<Value> = units.collect();
     let user = json!({ "name": "core", "sshAuthorizedKeys": [state.config.ssh_key] });
     json!({ "ignition": { "version": VERSION }, "passwd": { "users": [user] }, "storage": { "files": files }, "systemd": { "units": units } })

@@ -22,12 +22,12 @@ mod wait;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub(crate) use bootstrap::KUBELET_UNIT;
 use log::{Level, Log};
 use settings::Settings;
-pub(crate) use bootstrap::KUBELET_UNIT;
 pub use settings::{
-    ADDRESS_VARIABLE, FAULT_VARIABLE, LIMIT_VARIABLE, MADE_AGO_VARIABLE, NODE_VARIABLE, POLL_VARIABLE, STREAM_VARIABLE, VERSION,
-    VERSION_VARIABLE,
+    ADDRESS_VARIABLE, FAULT_VARIABLE, LIMIT_VARIABLE, MADE_AGO_VARIABLE, NODE_VARIABLE, POLL_VARIABLE, STREAM_VARIABLE,
+    VERSION, VERSION_VARIABLE,
 };
 pub use stream::{BootFile, stream_metadata};
 

@@ -71,7 +71,10 @@ pub(super) async fn run(command: LabCommand, json: bool) -> Result<(), CommandEr
             eprintln!("rack {name} is up; its site file is {}", lab.site_path().display());
             if cluster {
                 let path = lab.cluster_path();
-                eprintln!("  harmony lab exec {name} -- harmony apply {} --tui\n  harmony lab down {name}", path.display());
+                eprintln!(
+                    "  harmony lab exec {name} -- harmony apply {} --tui\n  harmony lab down {name}",
+                    path.display()
+                );
                 return Ok(());
             }
             eprintln!(

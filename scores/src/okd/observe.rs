@@ -98,11 +98,7 @@ impl Observed {
     }
 
     /// Everything that a stage looks at: that of the bootstrap, the first, also what stands against beginning.
-    pub(super) async fn read<T: OkdSite>(
-        okd: &Okd,
-        stage: NodeKind,
-        cx: &Context<'_, T>,
-    ) -> Result<Self, ScoreError> {
+    pub(super) async fn read<T: OkdSite>(okd: &Okd, stage: NodeKind, cx: &Context<'_, T>) -> Result<Self, ScoreError> {
         let (topology, name) = (cx.topology, okd.name());
         let mut observed = Self::read_hosts(okd, cx).await?;
         let is_installed = |plan: &RolePlan| {
@@ -132,7 +128,8 @@ impl Observed {
 
     /// Whether every role has its host, and none of them has been ordered.
     pub(super) fn is_to_begin(&self, okd: &Okd) -> bool {
-        let waits = |plan: &RolePlan| self.hosts.order_of(&plan.role).is_none() && self.hosts.host_with(&plan.role).is_some();
+        let waits =
+            |plan: &RolePlan| self.hosts.order_of(&plan.role).is_none() && self.hosts.host_with(&plan.role).is_some();
         okd.plans.iter().all(waits)
     }
 

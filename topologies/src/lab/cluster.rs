@@ -85,7 +85,8 @@ pub(super) fn start(
     copy(&programs.node, &mirror.join(NODE))?;
     copy(&programs.installer, &folder.installer())?;
     let executable = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(folder.installer(), executable).map_err(LabError::file("make executable", &folder.installer()))?;
+    std::fs::set_permissions(folder.installer(), executable)
+        .map_err(LabError::file("make executable", &folder.installer()))?;
     let [kernel, initramfs, rootfs] = &boot[..] else { return Ok(()) };
     write(&folder.stream(), &stream_metadata(harmony_sim::SCOS_BUILD, kernel, initramfs, rootfs), 0o600)?;
     write(&folder.pull_secret(), &stand_in::pull_secret(), 0o600)?;

@@ -30,8 +30,8 @@ const KERNEL: Assets = assets!["": "kernel.sh", "modules.list"];
 const LIVE: Assets = assets!["live/": "build.sh", "harmony-install", "init", "reboot", "udhcpc-script"];
 const NODE: Assets = assets!["node/":
     "98-bond-inherit-mac.link", "build.sh", "early.cfg", "grub.cfg", "harmony-host-keys.service",
-    "harmony-ignition", "harmony-ignition.service", "ignition.jq", "init", "masked.list",
-    "network-manager.conf", "sshd.conf", "syslinux.cfg"
+    "harmony-ignition", "harmony-ignition-fetch.service", "harmony-ignition.service", "ignition-faults.jq",
+    "ignition-tar.jq", "ignition.jq", "init", "masked.list", "network-manager.conf", "sshd.conf", "syslinux.cfg"
 ];
 
 /// Images that are ready.

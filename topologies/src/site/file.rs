@@ -115,6 +115,15 @@ pub struct NetworkSection {
     pub pool: [Ipv4Addr; 2],
     /// First and last address for reservations.
     pub hosts: [Ipv4Addr; 2],
+    /// The router that hosts are told of by DHCP; Harmony's own machine where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Ipv4Addr>,
+    /// The DNS servers that hosts are told of by DHCP; those of `[dns]` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_servers: Option<Vec<Ipv4Addr>>,
+    /// The NTP servers that hosts are told of by DHCP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ntp: Vec<Ipv4Addr>,
     /// An IPv6 prefix to announce, which saves iPXE eight seconds a boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub router_advertisement: Option<Ipv6Net>,
@@ -292,6 +301,21 @@ impl SiteFile {
         Ok(())
     }
 
+    /// The DNS servers that hosts are told of.
+    #[must_use]
+    pub fn name_servers(&self) -> Vec<Ipv4Addr> {
+        let of_section = || match &self.dns {
+            Some(DnsSpec::Dnsmasq(spec)) => spec.listen.clone(),
+            Some(DnsSpec::External(spec)) => spec.servers.clone(),
+            Some(DnsSpec::Program) | None => Vec::new(),
+        };
+        let v4 = |address| match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        };
+        self.network.name_servers.clone().unwrap_or_else(|| of_section().into_iter().filter_map(v4).collect())
+    }
+
     /// The provisioning network.
     #[must_use]
     pub fn network_plan(&self) -> NetworkPlan {
@@ -371,6 +395,13 @@ mod tests {
         assert_eq!(spec.base_url(), "https://10.10.1.12");
         assert_eq!(spec.password, PasswordSource::File("/site/bmc/node-b.password".into()));
         assert_eq!((spec.network_boot, spec.http_boot_uri.as_deref()), (NetworkBoot::Pxe, None));
+    }
+
+    #[test]
+    fn hosts_are_told_of_the_sites_own_name_servers_unless_of_others() {
+        assert_eq!(reference(&[]).name_servers(), [Ipv4Addr::new(10, 10, 0, 1)]);
+        let own = ("# name_servers = [\"10.10.0.2\"]", "name_servers = [\"10.10.0.2\"]");
+        assert_eq!(reference(&[own]).name_servers(), [Ipv4Addr::new(10, 10, 0, 2)]);
     }
 
     #[test]

@@ -258,6 +258,9 @@ fn dnsmasq_config(file: &SiteFile) -> Result<DnsmasqConfig, SiteError> {
         pool: harmony_core::capability::AddressRange { first: network.pool[0], last: network.pool[1] },
         lease: Duration::from_secs(600),
         announce: network.router_advertisement,
+        router: network.gateway,
+        dns: file.name_servers(),
+        ntp: network.ntp.clone(),
         boot: BootFiles {
             script_url: format!("{base}/boot.ipxe"),
             tftp: network.address,

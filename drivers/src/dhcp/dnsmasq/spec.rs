@@ -78,6 +78,12 @@ pub struct DnsmasqConfig {
     /// A prefix to announce. iPXE waits about eight seconds for an announcement on every boot, so
     /// having one saves that time; our interface must have an address in it.
     pub announce: Option<Ipv6Net>,
+    /// Whom hosts are told to send everything else to; this machine, where nobody is named.
+    pub router: Option<Ipv4Addr>,
+    /// Whom they are told to ask for names; nobody, where none is named.
+    pub dns: Vec<Ipv4Addr>,
+    /// Whom they are told to ask for the time.
+    pub ntp: Vec<Ipv4Addr>,
     /// What firmware and iPXE are told to load.
     pub boot: BootFiles,
 }
@@ -175,6 +181,11 @@ impl DnsmasqConfig {
                 net.prefix_len()
             )
         });
+        let list = |addresses: &[Ipv4Addr]| addresses.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(",");
+        let options = [("router", self.router.as_slice()), ("dns-server", &self.dns), ("ntp-server", &self.ntp)];
+        let options = options.into_iter().filter(|(_, addresses)| !addresses.is_empty());
+        let options: String =
+            options.map(|(name, addresses)| format!("dhcp-option=option:{name},{}\n", list(addresses))).collect();
         Ok(format!(
             "\
 # Written by Harmony at every start of this dnsmasq; edits are lost.
@@ -195,6 +206,7 @@ no-ping
 # A host's firmware, iPXE, initramfs and system name themselves differently: the MAC decides.
 dhcp-ignore-clid
 dhcp-range=set:prov,{first},{last},{mask},{lease}
+{options}\
 dhcp-userclass=set:ipxe,iPXE
 dhcp-match=set:bios,option:client-arch,0
 dhcp-match=set:efi64,option:client-arch,7
@@ -221,6 +233,9 @@ pub(super) mod tests {
             pool: AddressRange { first: Ipv4Addr::new(10, 10, 0, 100), last: Ipv4Addr::new(10, 10, 0, 199) },
             lease: Duration::from_secs(600),
             announce: "fd10:10::/64".parse().ok(),
+            router: Some(Ipv4Addr::new(10, 10, 0, 254)),
+            dns: vec![Ipv4Addr::new(10, 10, 0, 1), Ipv4Addr::new(10, 10, 0, 2)],
+            ntp: Vec::new(),
             boot: BootFiles {
                 script_url: "http://10.10.0.1:8080/boot.ipxe".into(),
                 tftp: Ipv4Addr::new(10, 10, 0, 1),

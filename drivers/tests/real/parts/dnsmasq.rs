@@ -68,6 +68,9 @@ impl Site {
             pool: AddressRange { first: Ipv4Addr::new(10, 10, 0, 100), last: Ipv4Addr::new(10, 10, 0, 199) },
             lease: Duration::from_secs(600),
             announce: None,
+            router: None,
+            dns: Vec::new(),
+            ntp: Vec::new(),
             boot: BootFiles {
                 script_url: "http://10.10.0.1:8080/boot.ipxe".into(),
                 tftp: Ipv4Addr::new(10, 10, 0, 1),

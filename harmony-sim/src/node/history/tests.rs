@@ -74,14 +74,17 @@ fn requests_have_the_same_names_whoever_was_heard_of_first() {
 fn a_pool_is_served_with_the_program_in_the_kubelets_place() {
     let settings = Settings::of_tests(NodeKind::Bootstrap);
     for (name, has_keys) in [("master", true), ("worker", false)] {
-        let config: serde_json::Value = serde_json::from_str(&pool::config(&settings, name).expect("a pool")).expect("JSON");
+        let config: serde_json::Value =
+            serde_json::from_str(&pool::config(&settings, name).expect("a pool")).expect("JSON");
         let files = config["storage"]["files"].as_array().expect("files");
         let told = files.iter().find(|file| file["path"] == "/etc/harmony-sim/node.json").expect("told");
         let source = told["contents"]["source"].as_str().and_then(|url| url.split_once(',')).expect("a URL").1;
         let told = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, source).expect("base64");
         let told: Settings = serde_json::from_slice(&told).expect("settings");
         assert_eq!((told.kind.to_string().as_str(), told.keys().is_some()), (name, has_keys));
-        assert!(has_keys || !String::from_utf8_lossy(&serde_json::to_vec(&told).expect("JSON")).contains("PRIVATE KEY"));
+        assert!(
+            has_keys || !String::from_utf8_lossy(&serde_json::to_vec(&told).expect("JSON")).contains("PRIVATE KEY")
+        );
         let units = config["systemd"]["units"].as_array().expect("units");
         let kubelets: Vec<_> = units.iter().filter(|unit| unit["name"] == "kubelet.service").collect();
         assert_eq!(kubelets.len(), 1);
