@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use harmony_core::cluster::NodeKind;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::openshift_install::KUBELET_UNIT;
 
@@ -31,7 +31,7 @@ pub(super) fn config(settings: &Settings, pool: &str) -> Option<String> {
     let added = [file(TOLD, 0o600, &told), file(SCRIPT, 0o755, &settings.script)];
     config["storage"]["files"].as_array_mut()?.extend(added);
     let units = config["systemd"]["units"].as_array_mut()?;
-    units.retain(|unit| !SENSELESS.iter().any(|name| unit["name"] == Value::from(*name)));
+    units.retain(|unit| !SENSELESS.iter().any(|name| unit["name"] == *name));
     units.push(json!({ "name": "kubelet.service", "enabled": true, "contents": KUBELET_UNIT }));
     Some(config.to_string())
 }
