@@ -395,6 +395,10 @@ impl Switch for SimTopology {
         Ok(self.world().with(|state| state.lldp_neighbours()))
     }
 
+    fn lags_fall_back(&self, switch: &SwitchId) -> bool {
+        self.world().with(|state| state.switches.contains_key(switch))
+    }
+
     fn access_mode_commands(&self, ports: &[PortRef], vlan: VlanId) -> Vec<String> {
         by_switch(ports).values().map(|ports| access_command(ports, vlan)).collect()
     }

@@ -6,10 +6,14 @@
 //! its other end) and a line below.
 
 mod bmc;
+mod cluster;
 mod dhcp;
 mod discovery;
 mod dns;
 mod host_control;
+#[allow(dead_code, reason = "the driver's own tests use more of it")]
+#[path = "../../drivers/tests/kubernetes/site.rs"]
+mod kubernetes;
 mod load_balancer;
 #[allow(dead_code, reason = "the drivers' own tests use more of it")]
 #[path = "../../drivers/tests/real/parts/mod.rs"]
@@ -26,8 +30,8 @@ mod world;
 use std::time::Duration;
 
 use real::{Dnsmasq, DnsmasqDns, Haproxy, IpmiSim, OpenVswitch, Sshd};
-use simulated::Simulated;
-use wire::{Agents, CiscoIos, Redfish};
+use simulated::{Simulated, SimulatedCluster};
+use wire::{Agents, CiscoIos, Kubernetes, Redfish};
 
 /// After how long a call is cut off, to see that repeating it puts everything right.
 const CUTS: [Duration; 6] = [
@@ -122,6 +126,18 @@ macro_rules! load_balancers {
     };
 }
 
+macro_rules! clusters {
+    ($($name:ident: $rig:expr),+ $(,)?) => {
+        mod clusters {
+            use super::*;
+            $(contract! { cluster of $name, $rig;
+                point_1_reads_change_nothing, point_1_an_api_that_does_not_answer_is_unreachable,
+                point_2_writes_may_be_repeated, point_3_the_very_request_that_was_read_is_approved,
+            })+
+        }
+    };
+}
+
 macro_rules! host_controls {
     ($($name:ident: $rig:expr),+ $(,)?) => {
         mod host_controls {
@@ -162,6 +178,11 @@ dns_servers! {
 load_balancers! {
     simulated: Simulated::live(),
     haproxy: Haproxy::start(),
+}
+
+clusters! {
+    simulated: SimulatedCluster::installed(),
+    kubernetes: Kubernetes::start(),
 }
 
 host_controls! {

@@ -4,16 +4,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use harmony_core::capability::{
-    Bmc, BootDevice, DhcpServer, DnsRecord, DnsServer, HostControl, HostDiscovery, HostTarget, LoadBalancer,
+    Bmc, BootDevice, Cluster, DhcpServer, DnsRecord, DnsServer, HostControl, HostDiscovery, HostTarget, LoadBalancer,
     LoginStage, PowerAction, PxeServer, Switch,
 };
+use harmony_core::event::Outcome;
 use harmony_core::host::{BmcId, HostId, SystemIdentity};
 use harmony_core::net::{DnsName, MacAddress, PortRef};
 use harmony_core::store::Sighting;
+use harmony_sim::cluster::{ClusterFault, Foreign};
 use harmony_sim::{MachineView, WorldSpec};
-use harmony_tests::Site;
+use harmony_tests::{Site, cases};
 
-use crate::{bmc, dhcp, discovery, dns, host_control, load_balancer, pxe, switch};
+use crate::{bmc, cluster, dhcp, discovery, dns, host_control, load_balancer, pxe, switch};
 
 /// Longer than any boot.
 const LONG: Duration = Duration::from_secs(600);
@@ -209,5 +211,40 @@ impl pxe::Rig for Simulated {
         self.0.topology.set_next_boot(&id, BootDevice::Network, None).await.expect("accepted");
         self.0.topology.power(&id, PowerAction::On).await.expect("accepted");
         self.0.world.until(LONG, |world| world.machine("node-1").is_some_and(|machine| machine.agent)).await
+    }
+}
+
+/// A cluster that was installed on a simulated rack.
+pub(crate) struct SimulatedCluster(Site);
+
+impl SimulatedCluster {
+    /// Of three masters and a worker.
+    pub(crate) async fn installed() -> Option<Self> {
+        tokio::time::pause();
+        let site = Site::wanting(WorldSpec::okd_rack(41, 3, 1), cases::okd);
+        assert_eq!(site.apply().await, Outcome::Converged, "{}", site.world.log());
+        Some(Self(site))
+    }
+}
+
+impl cluster::Rig for SimulatedCluster {
+    fn cluster(&self) -> impl Cluster {
+        self.0.topology.clone()
+    }
+
+    fn intrude(&self) {
+        let fault = ClusterFault::ForeignRequest(Foreign::Node);
+        let asked = self.0.world.with_cluster(&self.name(), |state, now| state.inject(now, fault));
+        asked.expect("a cluster");
+    }
+
+    fn silence(&self) {
+        for machine in self.0.world.machines() {
+            self.0.world.power_by_hand(&machine.name, PowerAction::Off);
+        }
+    }
+
+    fn writes(&self) -> usize {
+        self.0.world.writes().len()
     }
 }

@@ -1,10 +1,10 @@
 //! Real drivers against the simulator on the wire, fifty times as fast as life.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use harmony_core::capability::{Bmc, HostDiscovery, PortMode, Switch};
+use harmony_core::capability::{Bmc, Cluster, HostDiscovery, PortMode, Switch};
 use harmony_core::host::{BmcId, Firmware};
 use harmony_core::net::PortRef;
 use harmony_core::report::AGENT_PORT;
@@ -16,10 +16,11 @@ use harmony_drivers::host::discovery::NetworkDiscovery;
 use harmony_drivers::switch::cisco_ios::{self, CiscoIosSpec};
 use harmony_drivers::transport::cli::SshProfile;
 use harmony_inventory::Inventory;
+use harmony_sim::cluster::{ClusterFault, Foreign, Server};
 use harmony_sim::wire::{BmcEndpoint, Loopback, SwitchEndpoint, Wire};
 use harmony_sim::{BmcPersonality, PortSpec, SimTopology, World, WorldSpec};
 
-use crate::{bmc, discovery, switch};
+use crate::{bmc, cluster, discovery, kubernetes, switch};
 
 /// Longer than any boot, in world time.
 const LONG: Duration = Duration::from_secs(600);
@@ -185,5 +186,41 @@ impl discovery::Rig for Agents {
 
     fn absent(&self) -> IpAddr {
         IpAddr::V4(self.rack.wire.network().pool.last)
+    }
+}
+
+/// The `kubernetes` driver, and a cluster's API.
+pub(crate) struct Kubernetes {
+    site: kubernetes::Site,
+    api: SocketAddr,
+}
+
+impl Kubernetes {
+    pub(crate) async fn start() -> Option<Self> {
+        let site = kubernetes::Site::new();
+        site.control_plane();
+        let api = site.serve(Server::Master(kubernetes::fqdn("master-0"))).await;
+        Some(Self { site, api })
+    }
+}
+
+impl cluster::Rig for Kubernetes {
+    fn cluster(&self) -> impl Cluster {
+        self.site.driver(self.api)
+    }
+
+    fn intrude(&self) {
+        let fault = ClusterFault::ForeignRequest(Foreign::Node);
+        self.site.cluster.ask(|state, now| state.inject(now, fault));
+    }
+
+    fn silence(&self) {
+        for number in 0..3 {
+            self.site.cluster.ask(|state, now| state.node_stopped(now, &kubernetes::fqdn(&format!("master-{number}"))));
+        }
+    }
+
+    fn writes(&self) -> usize {
+        self.site.writes.entries().len()
     }
 }

@@ -1,11 +1,13 @@
 //! The laws of a whole OKD installation, on a rack of machines that nobody has catalogued.
 
-use harmony_core::capability::{Cluster, DnsServer, LoadBalancer};
-use harmony_core::cluster::RoleEntry;
-use harmony_core::event::Outcome;
+use std::collections::BTreeMap;
+
+use harmony_core::capability::{Cluster, DnsServer, LoadBalancer, PortMode, PortStatus, Switch};
+use harmony_core::cluster::{LacpStrategy, NodeKind, RoleEntry};
+use harmony_core::event::{Event, Outcome, Record};
 use harmony_core::host::{Host, Lifecycle};
 use harmony_scores::OkdInstallationScore;
-use harmony_sim::WorldSpec;
+use harmony_sim::{WorldSpec, Write};
 use harmony_tests::{Scores, Site, cases};
 
 fn site(seed: u64, workers: u16) -> Site {
@@ -77,4 +79,43 @@ async fn a_clock_that_is_wrong_is_found_before_anything_is_installed() {
     assert!(hosts.iter().all(|host| host.lifecycle != Lifecycle::Provisioned), "{hosts:?}");
     assert!(site.world.disk_writes().is_empty());
     site.assert_unbroken("at the end");
+}
+
+/// The cluster of [`cases::okd`], whose ports are bundled as its switches can.
+fn as_switches_can(spec: &WorldSpec) -> Scores {
+    let mut description = cases::okd_of(spec, 3).description().clone();
+    for kind in [NodeKind::Master, NodeKind::Worker] {
+        description.defaults.entry(kind).or_default().lacp = Some(LacpStrategy::Auto);
+    }
+    let mut scores = cases::ready_to_boot(spec);
+    scores.extend(OkdInstallationScore::new(description).expect("a cluster").setups());
+    scores
+}
+
+#[tokio::test(start_paused = true)]
+async fn ports_that_fall_back_are_bundled_before_the_boot_and_never_flipped() {
+    let site = Site::wanting(WorldSpec::okd_rack(43, 3, 2), as_switches_can);
+    let outcome = site.apply().await;
+    assert_eq!(outcome, Outcome::Converged, "{}", site.world.log());
+    site.assert_unbroken("at the end");
+    // What is called flip looks at both ends then; what it asks of the switch is there already.
+    let writes = site.world.writes();
+    let lags: Vec<&Write> = writes.iter().filter(|write| write.command.starts_with("set lag")).collect();
+    assert!(!lags.is_empty() && lags.iter().all(|write| write.command.ends_with(" fallback")), "{lags:?}");
+    let ports = site.topology.get_port_status(&[]).await.expect("ports");
+    let falls_back = |status: &&PortStatus| matches!(status.mode, PortMode::Lacp { fallback: true, .. });
+    let bundled = ports.iter().filter(|status| matches!(status.mode, PortMode::Lacp { .. })).count();
+    assert!(bundled >= 10, "{ports:?}");
+    assert_eq!(ports.iter().filter(falls_back).count(), bundled, "{ports:?}");
+    let journal = site.journal().await;
+    let ended = |end: &str| {
+        let of = |record: &Record| match &record.event {
+            Event::StepFinished { step, .. } => step.strip_suffix(end).map(str::to_owned),
+            _ => None,
+        };
+        journal.iter().filter_map(|record| Some((of(record)?, record.seq))).collect::<BTreeMap<_, _>>()
+    };
+    let (bundled, restarted) = (ended("/fallback"), ended("/boot-1.1"));
+    assert_eq!(bundled.len(), 5, "{bundled:?}");
+    assert!(bundled.iter().all(|(host, seq)| restarted[host] > *seq), "{bundled:?} {restarted:?}");
 }

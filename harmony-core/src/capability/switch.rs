@@ -166,6 +166,11 @@ pub trait Switch: Send + Sync {
     /// LLDP neighbours heard.
     async fn lldp_neighbours(&self) -> DeviceResult<Vec<LldpNeighbour>>;
 
+    /// Whether LAGs of a switch can be made whose ports work alone while no LACP partner is heard.
+    fn lags_fall_back(&self, _switch: &SwitchId) -> bool {
+        false
+    }
+
     /// The commands that `set_ports_access_mode` would send, for the plan.
     fn access_mode_commands(&self, ports: &[PortRef], vlan: VlanId) -> Vec<String>;
     /// The commands that `set_ports_lacp_mode` would send, for the plan.
@@ -260,6 +265,10 @@ impl Switch for SwitchSet {
             all.extend(switch.lldp_neighbours().await?);
         }
         Ok(all)
+    }
+
+    fn lags_fall_back(&self, switch: &SwitchId) -> bool {
+        self.0.get(switch).is_some_and(|own| own.lags_fall_back(switch))
     }
 
     fn access_mode_commands(&self, ports: &[PortRef], vlan: VlanId) -> Vec<String> {

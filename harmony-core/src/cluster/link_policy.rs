@@ -97,18 +97,21 @@ pub enum LacpStrategy {
     Fallback,
     /// Not at all: the ports stay as they are.
     None,
+    /// By fallback where the switch of all the host's ports can do that, else by a flip.
+    Auto,
 }
 
 impl LacpStrategy {
-    /// The strategy for a host, from what its description says and what its switches can do. Nothing that is asked for is
-    /// silently replaced: whether it can be done is for preflight.
+    /// The strategy for a host, from what its description says and what its switches can do; never `Auto`. Nothing that is
+    /// asked for is silently replaced: whether it can be done is for preflight.
     #[must_use]
     pub fn chosen(wanted: Option<Self>, is_bonded: bool, can_fall_back: bool) -> Self {
         match wanted {
             _ if !is_bonded => Self::None,
+            Some(Self::Auto) if can_fall_back => Self::Fallback,
+            // It works with every switch.
+            Some(Self::Auto) | None => Self::Flip,
             Some(wanted) => wanted,
-            None if can_fall_back => Self::Fallback,
-            None => Self::Flip,
         }
     }
 }
@@ -119,6 +122,7 @@ impl fmt::Display for LacpStrategy {
             Self::Flip => "flip",
             Self::Fallback => "fallback",
             Self::None => "none",
+            Self::Auto => "auto",
         })
     }
 }

@@ -79,14 +79,21 @@ pub(super) struct Okd {
 }
 
 impl Okd {
-    /// The same without the worker that the bootstrap's host is to become, until it has become it.
+    /// The same with what depends on the hosts: their LACP strategy, where it is theirs to choose; and without the worker that
+    /// the bootstrap's host is to become, until it has become it.
     pub(super) fn as_of(&self, seen: &Observed) -> Cow<'_, Self> {
         let later = self.description.bootstrap_becomes.as_ref().filter(|role| {
             let named = |hostname: &Hostname| self.plans.iter().any(|p| p.role == **role && p.hostname == *hostname);
             seen.hosts.host_with(role).is_none() && !seen.hosts.orders.iter().any(|order| named(&order.hostname))
         });
-        let Some(later) = later else { return Cow::Borrowed(self) };
-        let plans = self.plans.iter().filter(|plan| plan.role != *later).cloned().collect();
+        let is_open = |plan: &RolePlan| plan.lacp == Some(LacpStrategy::Auto);
+        if later.is_none() && !self.plans.iter().any(is_open) {
+            return Cow::Borrowed(self);
+        }
+        let mut plans: Vec<RolePlan> = self.plans.iter().filter(|plan| Some(&plan.role) != later).cloned().collect();
+        for plan in plans.iter_mut().filter(|plan| is_open(plan)) {
+            plan.lacp = Some(LacpStrategy::chosen(plan.lacp, plan.bond.is_some(), seen.falls_back(&plan.role)));
+        }
         Cow::Owned(Self { plans, ..self.clone() })
     }
 
@@ -208,7 +215,7 @@ impl Okd {
     fn setup(&self, plan: &RolePlan, payload: Payload, bundle_after: &[String]) -> NodeSetup {
         let bundle = match LacpStrategy::chosen(plan.lacp, plan.bond.is_some(), false) {
             LacpStrategy::Flip if bundle_after.is_empty() => Bundling::AtOnce,
-            LacpStrategy::Flip => Bundling::After { steps: bundle_after.to_vec() },
+            LacpStrategy::Flip | LacpStrategy::Auto => Bundling::After { steps: bundle_after.to_vec() },
             LacpStrategy::Fallback => Bundling::WithFallback,
             LacpStrategy::None if plan.lacp.is_some() => Bundling::NotOurs,
             LacpStrategy::None => Bundling::Never,

@@ -1,6 +1,6 @@
 //! What an OKD installation looks at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use harmony_core::boot::OrderState;
@@ -9,7 +9,7 @@ use harmony_core::capability::{
 };
 use harmony_core::cluster::{NodeKind, RolePlan};
 use harmony_core::host::Role;
-use harmony_core::net::Hostname;
+use harmony_core::net::{Hostname, SwitchId};
 use harmony_core::score::{Context, ScoreError};
 use harmony_core::store::OneShot;
 
@@ -39,6 +39,8 @@ pub struct Observed {
     pub(super) is_bootstrapped: bool,
     /// Whether the bootstrap serves masters just now; not asked afterwards.
     pub(super) is_serving: bool,
+    /// Switches whose LAGs can fall back.
+    pub(super) falls_back: BTreeSet<SwitchId>,
     /// What others have ready; looked at before anything begins.
     pub(super) surroundings: Surroundings,
     /// Whether the bootstrap's host was restarted into the inventory environment after its work.
@@ -79,6 +81,9 @@ impl Observed {
         let is_marked = matches!(mark, OneShot::Done(_));
         // A run may have ended between the cluster's word and the mark.
         let says_so = !is_marked && artefacts.is_some() && topology.bootstrap_is_complete(name).await.unwrap_or(false);
+        let ports = &topology.network().host_ports;
+        let switches: BTreeSet<&SwitchId> = ports.iter().map(|port| &port.switch).collect();
+        let falls_back = switches.into_iter().filter(|switch| topology.lags_fall_back(switch)).cloned().collect();
         Ok(Self {
             source: topology.boot_source()?,
             dns_is_external: topology.dns_is_external(),
@@ -91,6 +96,7 @@ impl Observed {
             is_marked,
             is_bootstrapped: is_marked || says_so,
             is_serving: false,
+            falls_back,
             surroundings: Surroundings::default(),
             is_restarted: false,
             running: None,
@@ -145,6 +151,14 @@ impl Observed {
     pub(super) fn addresses(&self, okd: &Okd) -> BTreeMap<Role, IpAddr> {
         let known = |role: &Role| Some((role.clone(), self.address(okd, role)?));
         okd.plans.iter().filter_map(|plan| known(&plan.role)).collect()
+    }
+
+    /// Whether LAGs of a role's host can fall back: those of the switches of all its ports, which are known once it has one.
+    pub(super) fn falls_back(&self, role: &Role) -> bool {
+        let ports =
+            self.hosts.host_with(role).into_iter().flat_map(|host| &host.nics).filter_map(|nic| nic.port.agreed());
+        let mut switches = ports.map(|port| port.switch).peekable();
+        switches.peek().is_some() && switches.all(|switch| self.falls_back.contains(&switch))
     }
 
     pub(super) fn facts(&self, okd: &Okd) -> Facts {

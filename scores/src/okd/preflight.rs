@@ -55,7 +55,13 @@ fn observations(okd: &Okd, seen: &Observed) -> Observations {
         }),
         host_ports: hosts.network.host_ports.clone(),
         ports: hosts.ports.clone(),
-        switches: switches.into_iter().map(|switch| (switch, SwitchAbility::default())).collect(),
+        switches: switches
+            .into_iter()
+            .map(|switch| {
+                let falls_back = seen.falls_back.contains(&switch);
+                (switch, SwitchAbility { falls_back, tags: false })
+            })
+            .collect(),
         boots: hosts.hosts.iter().map(|host| (host.id.clone(), one_time_boot(host))).collect(),
         ..Observations::default()
     }

@@ -94,10 +94,10 @@ fn describe(
             live_kernel: live("vmlinuz"),
             live_initrd: live("initrd.img"),
             live_args: ARGS.to_owned(),
-            install_kernel: live("vmlinuz"),
-            install_initrd: live("initrd.img"),
+            install_kernel: Some(live("vmlinuz")),
+            install_initrd: Some(live("initrd.img")),
             install_rootfs: None,
-            install_image: "/os/node/disk.img.zst".to_owned(),
+            install_image: Some("/os/node/disk.img.zst".to_owned()),
             install_args: ARGS.to_owned(),
         },
         ssh: SshSpec {

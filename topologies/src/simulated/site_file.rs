@@ -93,10 +93,10 @@ pub(super) fn describe(folder: &Path, wire: &Wire) -> Result<SiteFile, Failure> 
             live_kernel: live("vmlinuz"),
             live_initrd: live("initrd.img"),
             live_args: String::new(),
-            install_kernel: install.kernel.clone(),
-            install_initrd: install.initrd.clone(),
+            install_kernel: Some(install.kernel.clone()),
+            install_initrd: Some(install.initrd.clone()),
             install_rootfs: install.rootfs.clone(),
-            install_image: install.image.as_ref().map(|image| image.path.clone()).unwrap_or_default(),
+            install_image: install.image.as_ref().map(|image| image.path.clone()),
             install_args: String::new(),
         },
         ssh: SshSpec {

@@ -195,15 +195,18 @@ pub struct BootSection {
     /// Further arguments of it.
     #[serde(default)]
     pub live_args: String,
-    /// The installer's kernel.
-    pub install_kernel: String,
+    /// The installer's kernel, where hosts get a system of the site's own; clusters bring theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_kernel: Option<String>,
     /// Its initramfs.
-    pub install_initrd: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_initrd: Option<String>,
     /// Its root file system, where it has one of its own (CoreOS live).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install_rootfs: Option<String>,
     /// The disk image.
-    pub install_image: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_image: Option<String>,
     /// Further arguments of it.
     #[serde(default)]
     pub install_args: String,
@@ -395,6 +398,16 @@ mod tests {
         assert_eq!(spec.base_url(), "https://10.10.1.12");
         assert_eq!(spec.password, PasswordSource::File("/site/bmc/node-b.password".into()));
         assert_eq!((spec.network_boot, spec.http_boot_uri.as_deref()), (NetworkBoot::Pxe, None));
+    }
+
+    #[test]
+    fn a_site_for_clusters_names_no_image_of_its_own() {
+        let page = include_str!("../../../docs/reference/site.md");
+        let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+        let text: String =
+            text.lines().filter(|line| !line.starts_with("install_")).map(|line| format!("{line}\n")).collect();
+        let file = SiteFile::parse(&text, Path::new("site.toml"), Path::new("/site")).expect("valid");
+        assert_eq!((file.boot.install_kernel, file.boot.install_image), (None, None));
     }
 
     #[test]

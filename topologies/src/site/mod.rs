@@ -26,9 +26,9 @@ use harmony_core::capability::{
     Topology,
 };
 use harmony_core::clock::SharedClock;
-use harmony_core::error::DeviceResult;
+use harmony_core::error::{DeviceError, DeviceResult, FailureKind};
 use harmony_core::host::{BmcId, Firmware, HostId};
-use harmony_core::net::{Hostname, MacAddress, PortRef, VlanId};
+use harmony_core::net::{Hostname, MacAddress, PortRef, SwitchId, VlanId};
 use harmony_core::report::AGENT_PORT;
 use harmony_core::secret::Secret;
 use harmony_core::store::SharedStore;
@@ -303,13 +303,20 @@ impl ProvisioningNetwork for SiteTopology {
 
     fn install_source(&self) -> DeviceResult<InstallSource> {
         let boot = &self.file.boot;
-        let image = boot.assets.join(boot.install_image.trim_start_matches("/os/").trim_start_matches('/'));
+        let named = |key: &str, value: &Option<String>| {
+            value.clone().ok_or_else(|| {
+                DeviceError::new(FailureKind::Invalid, format!("the site file's [boot] has no `{key}`"))
+                    .hint("it names what hosts are installed with; docs/reference/site.md tells how")
+            })
+        };
+        let path = named("install_image", &boot.install_image)?;
+        let image = boot.assets.join(path.trim_start_matches("/os/").trim_start_matches('/'));
         Ok(InstallSource {
             server: self.file.boot_address(),
-            kernel: boot.install_kernel.clone(),
-            initrd: boot.install_initrd.clone(),
+            kernel: named("install_kernel", &boot.install_kernel)?,
+            initrd: named("install_initrd", &boot.install_initrd)?,
             rootfs: boot.install_rootfs.clone(),
-            image: Some(DiskImage { path: boot.install_image.clone(), sha256: image::sha256_of(&image)? }),
+            image: Some(DiskImage { path, sha256: image::sha256_of(&image)? }),
             args: file::words(&boot.install_args),
             ssh_key: self.control.public_key(),
         })
@@ -332,6 +339,9 @@ impl Switch for SiteTopology {
     }
     async fn lldp_neighbours(&self) -> DeviceResult<Vec<LldpNeighbour>> {
         self.switches.lldp_neighbours().await
+    }
+    fn lags_fall_back(&self, switch: &SwitchId) -> bool {
+        self.switches.lags_fall_back(switch)
     }
     fn access_mode_commands(&self, ports: &[PortRef], vlan: VlanId) -> Vec<String> {
         self.switches.access_mode_commands(ports, vlan)

@@ -321,6 +321,11 @@ impl Switch for OpenVswitch {
         Ok(Vec::new())
     }
 
+    /// By `lacp-fallback-ab`.
+    fn lags_fall_back(&self, switch: &SwitchId) -> bool {
+        *switch == self.id
+    }
+
     fn access_mode_commands(&self, ports: &[PortRef], vlan: VlanId) -> Vec<String> {
         vec![command::access(self.spec.bridge.as_str(), &Self::names(ports), vlan).line(&self.spec.db)]
     }
