@@ -110,7 +110,7 @@ pub struct PortStatus {
 pub struct LagSpec {
     /// Its name.
     pub name: LagName,
-    /// Its members.
+    /// Its members. Where a switch lets one alone work while no partner is heard, that is the first.
     pub ports: Vec<PortRef>,
     /// Its untagged VLAN.
     pub vlan: VlanId,

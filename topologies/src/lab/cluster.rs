@@ -150,6 +150,7 @@ fn sha256(path: &Path) -> Result<String, LabError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spec::{Machine, MachineSpec};
     use super::*;
 
     #[test]
@@ -157,6 +158,21 @@ mod tests {
         let cluster = description(6).expect("fits");
         assert_eq!(cluster.check(), Ok(Vec::new()));
         assert_eq!((cluster.roles.len(), cluster.endpoints.api), (6, [10, 10, 0, 253].into()));
+        let name = "ab12cd".parse().expect("name");
+        let machines = Machine::identify(&MachineSpec::usual(6), &name, uuid::Uuid::nil());
+        let folder = Folder::new("/tmp/harmony-lab-ab12cd".into());
+        let offer = Offer { node_sha256: "0".repeat(64) };
+        let file = site_file::site_file(&folder, &name, &machines, Some(&offer)).expect("described");
+        let text = toml::to_string(&file).expect("written");
+        let read = SiteFile::parse(&text, Path::new("site.toml"), Path::new("/elsewhere")).expect("read again");
+        assert_eq!(read, file);
+        // What the machines ask, is what they are told of.
+        assert_eq!(read.name_servers(), [std::net::Ipv4Addr::from(ADDRESS)]);
+        let installer = read.installer.expect("named");
+        assert_eq!(
+            installer.env[NODE_VARIABLE],
+            format!("http://10.10.0.1:8090/simulated-node@sha256:{}", "0".repeat(64))
+        );
         let error = description(3).expect_err("too few").to_string();
         assert_eq!(error, "a cluster takes 4 machines at least, a bootstrap and 3 masters, not 3");
     }

@@ -75,14 +75,17 @@ pub(super) fn access(bridge: &str, interfaces: &[&str], vlan: VlanId) -> Transac
     transaction
 }
 
-/// Makes one LAG of the interfaces: LACP active, fast rate, hashed by layers 2 to 4.
-pub(super) fn lag(bridge: &str, name: &str, interfaces: &[&str], vlan: VlanId, fallback: bool) -> Transaction {
+/// Makes one LAG of the interfaces: LACP active, fast rate, hashed by layers 2 to 4. While no partner is heard, `alone` works
+/// and no other, if it is named; else none does.
+pub(super) fn lag(bridge: &str, name: &str, interfaces: &[&str], vlan: VlanId, alone: Option<&str>) -> Transaction {
     let mut transaction = Transaction::default();
     remove(&mut transaction, bridge, interfaces);
-    let (tag, fallback) = (format!("tag={vlan}"), format!("other_config:lacp-fallback-ab={fallback}"));
+    let (tag, fallback) = (format!("tag={vlan}"), format!("other_config:lacp-fallback-ab={}", alone.is_some()));
+    let primary = alone.map(|alone| format!("other_config:bond-primary={alone}"));
     let mut bond = vec!["add-bond", bridge, name];
     bond.extend(interfaces);
     bond.extend([&tag, "lacp=active", "bond_mode=balance-tcp", "other_config:lacp-time=fast", &fallback]);
+    bond.extend(primary.as_deref());
     transaction.push(&bond);
     enable_lldp(&mut transaction, interfaces);
     transaction
@@ -104,7 +107,8 @@ mod tests {
         let vlan = VlanId::try_from(10).expect("valid");
         let lines = [
             access("br0", &["p0", "p1"], vlan),
-            lag("br0", "lag1", &["p0", "p1"], vlan, false),
+            lag("br0", "lag1", &["p0", "p1"], vlan, None),
+            lag("br0", "lag1", &["p0", "p1"], vlan, Some("p1")),
             detach([("p0", "lag1")]).then(access("br0", &["p0"], vlan)),
             fallback("lag1", true),
         ]

@@ -275,7 +275,7 @@ impl Switch for OpenVswitch {
         }
         let name = lag.name.as_str();
         let is_done =
-            |seen: &Snapshot| seen.port(name).is_some_and(|port| port.is_lag_of(&names, lag.vlan, lag.fallback));
+            |seen: &Snapshot| seen.port(name).is_some_and(|port| port.is_lag_of(&names, lag.vlan, alone(lag)));
         if is_done(&seen) {
             return Ok(());
         }
@@ -292,7 +292,7 @@ impl Switch for OpenVswitch {
         }
         let leave = self.leave_lags(&names, &seen, &operation)?;
         self.write(
-            &leave.then(command::lag(self.spec.bridge.as_str(), name, &names, lag.vlan, lag.fallback)),
+            &leave.then(command::lag(self.spec.bridge.as_str(), name, &names, lag.vlan, alone(lag))),
             &operation,
         )
         .await?;
@@ -333,10 +333,15 @@ impl Switch for OpenVswitch {
     fn lacp_mode_commands(&self, lag: &LagSpec) -> Vec<String> {
         let names = Self::names(&lag.ports);
         vec![
-            command::lag(self.spec.bridge.as_str(), lag.name.as_str(), &names, lag.vlan, lag.fallback)
+            command::lag(self.spec.bridge.as_str(), lag.name.as_str(), &names, lag.vlan, alone(lag))
                 .line(&self.spec.db),
         ]
     }
+}
+
+/// The member of a LAG that works while no partner is heard: Open vSwitch lets one, which by itself it chooses by chance.
+fn alone(lag: &LagSpec) -> Option<&str> {
+    lag.ports.first().filter(|_| lag.fallback).map(|port| port.port.as_str())
 }
 
 #[async_trait]

@@ -149,10 +149,11 @@ impl Port {
         self.mode() == PortMode::Access { vlan } && self.members.iter().all(|member| member.lldp)
     }
 
-    /// Whether it is exactly the LAG that `set_ports_lacp_mode` makes.
-    pub(super) fn is_lag_of(&self, members: &[&str], vlan: VlanId, fallback: bool) -> bool {
+    /// Whether it is exactly the LAG that `set_ports_lacp_mode` makes; `alone` works while no partner is heard.
+    pub(super) fn is_lag_of(&self, members: &[&str], vlan: VlanId, alone: Option<&str>) -> bool {
         self.members.iter().map(|member| member.name.as_str()).eq(members.iter().copied())
-            && matches!(self.mode(), PortMode::Lacp { vlan: v, fallback: f, .. } if v == Some(vlan) && f == fallback)
+            && matches!(self.mode(), PortMode::Lacp { vlan: v, fallback: f, .. } if v == Some(vlan) && f == alone.is_some())
+            && alone.is_none_or(|alone| self.config("bond-primary") == Some(alone))
             && self.trunks == 0
             && self.bond_mode.as_deref() == Some("balance-tcp")
             && self.config("lacp-time") == Some("fast")
@@ -219,10 +220,10 @@ mod tests {
         let rack = Snapshot::parse(RACK).expect("recorded");
         let vlan = |id: u16| VlanId::try_from(id).expect("valid");
         let lag = rack.port("lag1").expect("recorded");
-        assert!(lag.is_lag_of(&["sw0", "sw1"], vlan(10), false));
-        assert!(!lag.is_lag_of(&["sw0", "sw1"], vlan(11), false), "VLAN");
-        assert!(!lag.is_lag_of(&["sw0", "sw1"], vlan(10), true), "fallback");
-        assert!(!lag.is_lag_of(&["sw0"], vlan(10), false), "members");
+        assert!(lag.is_lag_of(&["sw0", "sw1"], vlan(10), None));
+        assert!(!lag.is_lag_of(&["sw0", "sw1"], vlan(11), None), "VLAN");
+        assert!(!lag.is_lag_of(&["sw0", "sw1"], vlan(10), Some("sw0")), "fallback");
+        assert!(!lag.is_lag_of(&["sw0"], vlan(10), None), "members");
         let (access, _) = rack.find("sw2").expect("recorded");
         assert!(access.is_access(vlan(10)) && !access.is_access(vlan(11)));
         let (silent, _) = rack.find("ctl0").expect("recorded");

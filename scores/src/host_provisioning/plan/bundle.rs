@@ -42,7 +42,15 @@ impl Chain<'_> {
     pub(super) fn lag(&self, decided: &Decided<'_>) -> Option<LagSpec> {
         let name = format!("lag-{}", decided.draft.role).parse().ok()?;
         let fallback = self.setup.bundle == Bundling::WithFallback;
-        Some(LagSpec { name, ports: decided.ports.clone(), vlan: self.site.seen.network.vlan, fallback })
+        let mut ports = decided.ports.clone();
+        if fallback {
+            // Firmware tries the NIC first by which it has booted before.
+            let boots = |port: &PortRef| {
+                self.host.nics.iter().any(|nic| nic.booted && nic.port.agreed().as_ref() == Some(port))
+            };
+            ports.sort_by_key(|port| !boots(port));
+        }
+        Some(LagSpec { name, ports, vlan: self.site.seen.network.vlan, fallback })
     }
 
     pub(super) fn flip(&mut self, decided: &Decided<'_>) {
