@@ -66,11 +66,11 @@ async fn the_bootstrap_becomes_a_worker() {
     assert!(plans.iter().all(|plan| plan.plan.is_empty()), "{plans:#?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_clock_that_is_wrong_is_found_before_anything_is_installed() {
-    let mut spec = WorldSpec::okd_rack(41, 3, 2);
+/// A host's clock is a day behind: the cluster is not begun, and it is said why.
+async fn the_clock_is_found(workers: u16, wanted: fn(&WorldSpec) -> Scores) {
+    let mut spec = WorldSpec::okd_rack(41, 3, workers);
     spec.hosts[2].clock_ahead_s = -86_400;
-    let site = Site::wanting(spec, cases::okd);
+    let site = Site::wanting(spec, wanted);
     let outcome = site.apply().await;
     let Outcome::Failed { error, hint } = &outcome else { panic!("{outcome:?}: {}", site.world.log()) };
     assert!(error.contains("clock of ") && error.contains("86399 s behind Harmony's"), "{error}");
@@ -79,6 +79,16 @@ async fn a_clock_that_is_wrong_is_found_before_anything_is_installed() {
     assert!(hosts.iter().all(|host| host.lifecycle != Lifecycle::Provisioned), "{hosts:?}");
     assert!(site.world.disk_writes().is_empty());
     site.assert_unbroken("at the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_is_found_before_anything_is_installed() {
+    the_clock_is_found(2, cases::okd).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_is_found_where_the_bootstrap_becomes_a_worker_too() {
+    the_clock_is_found(1, pivoting).await;
 }
 
 /// The cluster of [`cases::okd`], whose ports are bundled as its switches can.

@@ -7,6 +7,7 @@ use harmony_core::boot::OrderState;
 use harmony_core::capability::{
     Artefacts, BootAssets, BootImages, BootSource, DnsRecord, InstallerVersion, LbService, RemoteFile,
 };
+use harmony_core::cluster::endpoints::NodeAddress;
 use harmony_core::cluster::{NodeKind, RolePlan};
 use harmony_core::host::Role;
 use harmony_core::net::{Hostname, SwitchId};
@@ -126,8 +127,11 @@ impl Observed {
         if let Some(address) = bootstrap.filter(|_| !observed.is_bootstrapped && observed.artefacts.is_some()) {
             observed.is_serving = serving(topology, name, address).await?.is_serving;
         }
-        if stage == NodeKind::Bootstrap && observed.is_to_begin(okd) {
-            observed.surroundings = Surroundings::read(okd, &observed, cx).await;
+        // A worker that the bootstrap's host is to become has no host yet, and nothing waits for it.
+        let okd = okd.as_of(&observed);
+        if stage == NodeKind::Bootstrap && observed.is_to_begin(&okd) {
+            let surroundings = Surroundings::read(&okd, &observed, cx).await;
+            observed.surroundings = surroundings;
         }
         Ok(observed)
     }
@@ -145,6 +149,14 @@ impl Observed {
         let order = self.hosts.order_of(role).map(|order| order.address);
         let reserved = || self.hosts.reservation_of(&plan.hostname).map(|reservation| reservation.address);
         order.or(plan.address).or_else(reserved)
+    }
+
+    /// The nodes whose addresses are known.
+    pub(super) fn nodes(&self, okd: &Okd) -> Vec<NodeAddress> {
+        let node = |plan: &RolePlan| {
+            Some(NodeAddress { role: plan.role.clone(), kind: plan.kind, address: self.address(okd, &plan.role)? })
+        };
+        okd.plans.iter().filter_map(node).collect()
     }
 
     /// The addresses of all roles that have one.

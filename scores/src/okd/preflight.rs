@@ -1,11 +1,10 @@
 //! What stands against beginning, looked at before the first host of a cluster is ordered. The judgement is the core's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use harmony_core::cluster::endpoints::NodeAddress;
 use harmony_core::cluster::preflight::{
-    CertificatesSeen, Finding, Observations, Occupant, OneTimeBoot, Severity, SwitchAbility, preflight,
+    CertificatesSeen, Finding, Observations, Occupant, OneTimeBoot, Severity, preflight,
 };
 use harmony_core::error::{DeviceError, FailureKind};
 use harmony_core::host::Host;
@@ -32,15 +31,11 @@ pub(super) fn refuse(okd: &Okd, findings: &[Finding]) -> Result<(), ScoreError> 
 }
 
 fn observations(okd: &Okd, seen: &Observed) -> Observations {
-    let address = |plan: &harmony_core::cluster::RolePlan| {
-        Some(NodeAddress { role: plan.role.clone(), kind: plan.kind, address: seen.address(okd, &plan.role)? })
-    };
     let hosts = &seen.hosts;
-    let switches: BTreeSet<_> = hosts.network.host_ports.iter().map(|port| port.switch.clone()).collect();
     Observations {
         now: hosts.now,
         hosts: hosts.hosts.clone(),
-        nodes: okd.plans.iter().filter_map(address).collect(),
+        nodes: seen.nodes(okd),
         occupants: occupants(okd, seen),
         dns: seen.surroundings.dns.clone(),
         balancer: seen.surroundings.balancer.clone(),
@@ -55,13 +50,7 @@ fn observations(okd: &Okd, seen: &Observed) -> Observations {
         }),
         host_ports: hosts.network.host_ports.clone(),
         ports: hosts.ports.clone(),
-        switches: switches
-            .into_iter()
-            .map(|switch| {
-                let falls_back = seen.falls_back.contains(&switch);
-                (switch, SwitchAbility { falls_back, tags: false })
-            })
-            .collect(),
+        falls_back: seen.falls_back.clone(),
         boots: hosts.hosts.iter().map(|host| (host.id.clone(), one_time_boot(host))).collect(),
         ..Observations::default()
     }

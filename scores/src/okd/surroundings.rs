@@ -7,8 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::iter;
 use harmony_core::capability::{DnsRecord, HostTarget, LbService, LoginStage};
-use harmony_core::cluster::RolePlan;
-use harmony_core::cluster::endpoints::{ClusterPhase, NodeAddress, dns_records, services};
+use harmony_core::cluster::endpoints::{ClusterPhase, dns_records, services};
 use harmony_core::cluster::preflight::{BalancerSeen, DnsSeen};
 use harmony_core::error::chain;
 use harmony_core::host::Host;
@@ -38,10 +37,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     /// Looks around for a cluster of which nothing is installed yet.
     pub(super) async fn read<T: OkdSite>(okd: &Okd, seen: &Observed, cx: &Context<'_, T>) -> Self {
-        let node = |plan: &RolePlan| {
-            Some(NodeAddress { role: plan.role.clone(), kind: plan.kind, address: seen.address(okd, &plan.role)? })
-        };
-        let nodes: Vec<NodeAddress> = okd.plans.iter().filter_map(node).collect();
+        let nodes = seen.nodes(okd);
         // What cannot be named is said by the description's own check.
         let mut found = Self::default();
         if seen.dns_is_external {

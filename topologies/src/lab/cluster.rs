@@ -13,7 +13,6 @@ use harmony_drivers::dns::dnsmasq::DnsmasqDnsSpec;
 use harmony_drivers::load_balancer::haproxy::HaproxySpec;
 use harmony_sim::openshift_install::{BootFile, NODE_VARIABLE, stream_metadata};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::folder::Folder;
 use super::images::Images;
@@ -32,7 +31,7 @@ const PORT: u16 = 8090;
 const MASTERS: u16 = 3;
 /// What machines of a rack must have: they run one program.
 const MINIMUMS: Minimums = Minimums { cpus: 1, memory_gib: 0, disk_gb: 1 };
-/// Files of the mirror, with what they are in [`Images`].
+/// Files of the mirror; the first three are called so in [`Images`], too.
 const KERNEL: &str = "vmlinuz";
 const INITRAMFS: &str = "initrd.img";
 const ROOTFS: &str = "disk.img.zst";
@@ -59,7 +58,7 @@ pub(super) struct Offer {
 impl Offer {
     /// What these programs come to.
     pub(super) fn of(programs: &ReleasePrograms) -> Result<Self, LabError> {
-        Ok(Self { node_sha256: sha256(&programs.node)? })
+        Ok(Self { node_sha256: mirrored(&programs.node, NODE)?.sha256 })
     }
 }
 
@@ -72,15 +71,11 @@ pub(super) fn start(
 ) -> Result<(), LabError> {
     let mirror = folder.mirror();
     std::fs::create_dir(&mirror).map_err(LabError::file("make", &mirror))?;
-    let files = [
-        (images.live.join(KERNEL), KERNEL),
-        (images.live.join(INITRAMFS), INITRAMFS),
-        (images.node.join(ROOTFS), ROOTFS),
-    ];
     let mut boot = Vec::new();
-    for (from, name) in files {
+    for (folder, name) in [(&images.live, KERNEL), (&images.live, INITRAMFS), (&images.node, ROOTFS)] {
+        let from = folder.join(name);
         share_file(&from, &mirror.join(name))?;
-        boot.push(BootFile { location: location(name), sha256: sha256(&from)? });
+        boot.push(mirrored(&from, name)?);
     }
     copy(&programs.node, &mirror.join(NODE))?;
     copy(&programs.installer, &folder.installer())?;
@@ -143,9 +138,10 @@ fn location(name: &str) -> String {
     format!("http://{}/{name}", at())
 }
 
-fn sha256(path: &Path) -> Result<String, LabError> {
-    let bytes = std::fs::read(path).map_err(LabError::file("read", path))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+/// A file as the mirror has it, by this name.
+fn mirrored(from: &Path, name: &str) -> Result<BootFile, LabError> {
+    let bytes = std::fs::read(from).map_err(LabError::file("read", from))?;
+    Ok(BootFile::new(location(name), &bytes))
 }
 
 #[cfg(test)]

@@ -88,15 +88,6 @@ pub enum OneTimeBoot {
     Person,
 }
 
-/// What the site's switches can do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SwitchAbility {
-    /// Its LAGs can work while no partner is heard.
-    pub falls_back: bool,
-    /// Its driver can set tagged VLANs.
-    pub tags: bool,
-}
-
 /// What the DNS server answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DnsSeen {
@@ -170,8 +161,8 @@ pub struct Observations {
     pub pairs: Vec<BTreeSet<SwitchId>>,
     /// Switch ports as read.
     pub ports: BTreeMap<PortRef, PortStatus>,
-    /// What switches can do.
-    pub switches: BTreeMap<SwitchId, SwitchAbility>,
+    /// Switches whose LAGs can work while no partner is heard.
+    pub falls_back: BTreeSet<SwitchId>,
     /// Longest frame that passes, in bytes, by host and interface.
     pub mtu: BTreeMap<(HostId, String), u32>,
     /// How hosts can be made to boot.

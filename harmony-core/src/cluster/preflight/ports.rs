@@ -70,10 +70,7 @@ impl Review<'_> {
                 );
             }
         }
-        let can = |able: &dyn Fn(&super::SwitchAbility) -> bool| {
-            !ports.is_empty() && ports.iter().all(|port| self.seen.switches.get(&port.switch).is_some_and(able))
-        };
-        let (falls_back, tags) = (can(&|switch| switch.falls_back), can(&|switch| switch.tags));
+        let falls_back = !ports.is_empty() && ports.iter().all(|port| self.seen.falls_back.contains(&port.switch));
         let strategy = LacpStrategy::chosen(role.lacp, role.bond.is_some(), falls_back);
         if strategy == LacpStrategy::Fallback && !falls_back {
             let evidence = "`lacp = \"fallback\"`, which its switch cannot do";
@@ -88,7 +85,7 @@ impl Review<'_> {
                 evidence,
                 "configure them on the switch: provisioning VLAN untagged, this one tagged",
             );
-        } else if !tags {
+        } else {
             let evidence = format!("VLAN {vlan} is to be tagged, and Harmony sets one untagged VLAN on a port");
             let remedy = format!(
                 "bundle the ports on the switch yourself, with VLAN {vlan} tagged, and say `lacp = \"none\"`; or leave `vlan` out"
